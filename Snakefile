@@ -1,0 +1,57 @@
+"""The patchcert study: fetch -> prepare -> train -> predict -> certify -> evaluate -> report."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# a configuration file given on the command line replaces the default study instead of being mixed with it
+if "study" not in config:
+
+    configfile: "config/study.yaml"
+
+
+include: "rules/common.smk"
+
+
+scattergather:
+    shard=config["predict"]["shards"],
+
+
+wildcard_constraints:
+    source=NAME,
+    version=r"[^/]+",
+    file=r"[^/]+",
+    dataset=NAME,
+    model=r"[a-z0-9_.]+",
+    training=NAME,
+    seed=r"\d+",
+    patch=r"\d+x\d+",
+    budget=r"\d+x\d+",
+    defense=NAME,
+    table=NAME,
+    figure=NAME,
+
+
+report: "workflow/captions/study.rst"
+
+
+include: "rules/fetch.smk"
+include: "rules/prepare.smk"
+include: "rules/train.smk"
+include: "rules/predict.smk"
+include: "rules/certify.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+include: "rules/versioning.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        # every stage is named, and not the report alone: a result that was deleted is made again
+        rules.prepared.input,
+        rules.trained.input,
+        rules.predicted.input,
+        rules.certified.input,
+        rules.evaluated.input,
+        rules.reported.input,

@@ -1,0 +1,139 @@
+"""Configuration, paths and the functions that rules take their inputs and parameters from."""
+
+from itertools import product
+
+from snakemake.exceptions import WorkflowError
+
+from patchcert import InputError
+from patchcert.datasets.sources import read_sources
+from patchcert.provenance import code_digest, settings_sha256
+from patchcert.study.config import complete
+
+try:
+    config.update(complete(config))
+    SOURCES = read_sources("config/sources.csv")
+    for block in config["datasets"].values():
+        if block["source"] not in SOURCES:
+            raise InputError(f"config/sources.csv: no row named {block['source']!r}; it has {', '.join(SOURCES)}")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+NAME = r"[a-z0-9][a-z0-9_]*"
+DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
+RUN = "{dataset}/{model}/{training}/seed-{seed}"
+MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
+LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
+
+GPU_SLOTS = 1 if config["device"] == "cuda" else 0
+
+
+def as_text(size):
+    return f"{size[0]}x{size[1]}"
+
+
+def as_size(text):
+    return [int(side) for side in text.split("x")]
+
+
+def configured_runs():
+    """The facts of every configured run, in the order of the configuration."""
+    return [
+        {"dataset": block["dataset"], "model": model, "training": training, "seed": seed}
+        for block in config["runs"]
+        for model, training, seed in product(block["models"], block["trainings"], block["seeds"])
+    ]
+
+
+def configured_masks(defense):
+    """The facts of every patch and budget that a defense is evaluated with."""
+    settings = config["defenses"].get(defense, {"patch_sizes": [], "mask_budgets": []})
+    return [
+        {"patch": as_text(patch), "budget": as_text(budget)}
+        for patch, budget in product(settings["patch_sizes"], settings["mask_budgets"])
+    ]
+
+
+def masked_runs(defense):
+    return [run | masks for run, masks in product(configured_runs(), configured_masks(defense))]
+
+
+def every(pattern, facts):
+    """A path for each of the facts, without repetition."""
+    return list(dict.fromkeys(pattern.format(**fact) for fact in facts))
+
+
+def source_path(entry):
+    return f"{DATA}/{entry.name}/{entry.version}/{entry.file}"
+
+
+def dataset_of(wildcards):
+    return config["datasets"][wildcards.dataset]
+
+
+def source_entry(wildcards):
+    entries = [
+        entry
+        for entry in SOURCES.get(wildcards.source, [])
+        if (entry.version, entry.file) == (wildcards.version, wildcards.file)
+    ]
+    if not entries:
+        raise WorkflowError(f"config/sources.csv has no row for {wildcards.source}/{wildcards.version}/{wildcards.file}")
+    return vars(entries[0])
+
+
+def source_files(wildcards):
+    return [source_path(entry) for entry in SOURCES[dataset_of(wildcards)["source"]]]
+
+
+def loader_module(wildcards):
+    return f"patchcert.datasets.loaders.{dataset_of(wildcards)['loader']}"
+
+
+def architecture_modules(wildcards):
+    """The module of a small architecture; timm's own models have none here."""
+    return [] if "." in wildcards.model else [f"patchcert.models.architectures.{wildcards.model}"]
+
+
+def data_identity(wildcards):
+    """Digest of what the images, labels and splits of a dataset depend on.
+
+    Train and predict take it as a parameter and the index as ancient: an index that was made anew with equal content, in a
+    restored clone for instance, reruns nothing, and one that would differ reruns everything.
+    """
+    digests = [entry.sha256 for entry in SOURCES[dataset_of(wildcards)["source"]]]
+    code = code_digest("patchcert.datasets.index", loader_module(wildcards))
+    return settings_sha256([dataset_of(wildcards), digests, code])
+
+
+def training_settings(wildcards):
+    """A training's block without the name of the training that it starts from, whose weights are an input."""
+    block = config["trainings"][wildcards.training]
+    return {key: value for key, value in block.items() if key != "start_from"}
+
+
+def starting_weights(wildcards):
+    start = config["trainings"][wildcards.training]["start_from"]
+    return rules.train.output.weights.format(**(dict(wildcards) | {"training": start})) if start else []
+
+
+def training_code(wildcards):
+    strategy = config["trainings"][wildcards.training]["strategy"]
+    return code_digest(
+        "patchcert.training.trainer",
+        f"patchcert.training.strategies.{strategy}",
+        *architecture_modules(wildcards),
+    )
+
+
+def prediction_code(wildcards):
+    return code_digest("patchcert.study.shards", *architecture_modules(wildcards))
+
+
+def defense_settings(wildcards):
+    """What a defense's certificates depend on beside the predictions: its block without what the paths say."""
+    block = config["defenses"][wildcards.defense]
+    return {key: value for key, value in block.items() if key not in ("patch_sizes", "mask_budgets")}
+
+
+def defense_code(wildcards):
+    return code_digest("patchcert.predictions", f"patchcert.defenses.{wildcards.defense}")

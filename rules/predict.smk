@@ -1,0 +1,58 @@
+"""What each classifier says on the masked copies of the test images."""
+
+
+rule predict:
+    input:
+        files=ancient(source_files),
+        index=ancient(rules.prepare.output.index),
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+    output:
+        f"{RESULTS}/predictions/{MASKED}/shards/{{scatteritem}}.npz",
+    log:
+        f"{LOGS}/predict/{MASKED}/{{scatteritem}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict/{MASKED}/{{scatteritem}}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        data=data_identity,
+        training=training_settings,
+        engine={key: config["predict"][key] for key in ("fill", "dtype", "batch_size")},
+        block_size=config["predict"]["block_size"],
+        device=config["device"],
+        code=prediction_code,
+        scratch=f"{SCRATCH}/predict",
+    message:
+        "Predicting {wildcards.dataset} with {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: {wildcards.budget} masks, shard {wildcards.scatteritem}"
+    script:
+        "../workflow/scripts/predict.py"
+
+
+rule gather_predictions:
+    input:
+        gather.shard(f"{RESULTS}/predictions/{MASKED.replace('{', '{{').replace('}', '}}')}/shards/{{scatteritem}}.npz"),
+    output:
+        f"{RESULTS}/predictions/{MASKED}/predictions.npz",
+    log:
+        f"{LOGS}/gather_predictions/{MASKED}.log",
+    benchmark:
+        f"{BENCHMARKS}/gather_predictions/{MASKED}.tsv"
+    params:
+        code=code_digest("patchcert.predictions"),
+    message:
+        "Joining the shards of {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: {wildcards.budget} masks"
+    script:
+        "../workflow/scripts/gather_predictions.py"
+
+
+PREDICTED = [facts for defense in config["defenses"] for facts in masked_runs(defense)]
+
+
+rule predicted:
+    input:
+        # the shards too: one that was deleted is predicted again
+        gather.shard(every(rules.predict.output[0].replace("{scatteritem}", "{{scatteritem}}"), PREDICTED)),
+        every(rules.gather_predictions.output[0], PREDICTED),

@@ -1,0 +1,436 @@
+"""Fetching from a package, a folder and a loopback HTTP server that misbehaves on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from patchcert import InputError
+from patchcert.datasets import fetch as module
+from patchcert.datasets.fetch import fetch
+from patchcert.datasets.sources import Source, read_sources
+
+REGISTRY = Path(__file__).parents[2] / "config" / "sources.csv"
+CONTENT = b"".join(hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in range(20_000))
+CUT = 300_000
+PAGE = b"<!DOCTYPE html><title>Please log in</title>"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves ``content`` at every path and remembers the ranges that it was asked for and how many bytes it sent.
+
+    Attributes:
+        behaviours: for one request each, in turn; then it behaves.
+        ranges: the Range header of each request, ``""`` where there was none.
+        sent: how many bytes of a body each request was answered with.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.behaviours: list[str] = []
+        self.with_ranges = True
+        self.paths: list[str] = []
+        self.ranges: list[str] = []
+        self.sent: list[int] = []
+        self.released = threading.Event()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range", "")
+        self.server.paths.append(self.path)
+        self.server.ranges.append(asked)
+        behaviour = self.server.behaviours.pop(0) if self.server.behaviours else "fine"
+        if behaviour.isdecimal():
+            self.send_response(int(behaviour))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.with_ranges else 0
+        if start and start >= len(self.server.content):
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        if behaviour == "encoded":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        whole = behaviour not in ("cut", "stall")
+        self.wfile.write(body if whole else body[:CUT])
+        self.server.sent.append(len(body) if whole else CUT)
+        if behaviour == "stall":
+            self.wfile.flush()
+            self.server.released.wait(30)
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.released.set()
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def impatient_and_direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKOFF_S", 0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def source(server: Server) -> Source:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    return Source("flowers", "2.1", "flowers.bin", digest, len(CONTENT), "CC0-1.0", f"{server.address}/flowers.bin")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "flowers.bin"
+
+
+def partial_file(source: Source, target: Path) -> Path:
+    target.parent.mkdir(exist_ok=True)
+    return target.with_name(f".{source.file}.{source.sha256[:12]}.part")
+
+
+def left_behind(target: Path) -> list[str]:
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+def assert_fetched(target: Path) -> None:
+    assert target.read_bytes() == CONTENT
+    assert left_behind(target) == [target.name]
+
+
+def fault(source: Source, target: Path, mirror: str | None = None) -> str:
+    with pytest.raises(InputError) as caught:
+        fetch(source, target, mirror)
+    assert not target.exists()
+    return str(caught.value)
+
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_digits_come_out_of_the_installed_package_whatever_the_mirror(tmp_path: Path) -> None:
+    (digits,) = read_sources(REGISTRY)["digits"]
+    target = tmp_path / "new" / "folder" / digits.file
+    fetch(digits, target, mirror=str(tmp_path / "absent"))
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == digits.sha256
+    assert left_behind(target) == [digits.file]
+    assert target.stat().st_mode & 0o077 == 0o666 & ~_umask() & 0o077
+
+
+def _umask() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("Umask:")[1].split()[0], 8)
+
+
+def test_a_package_that_is_not_installed_is_named(source: Source, target: Path) -> None:
+    message = fault(replace(source, origin="package:absent_package/a.gz"), target)
+    assert message == (
+        "flowers 2.1, flowers.bin: package:absent_package/a.gz: no Python package absent_package is installed; install it"
+    )
+
+
+@pytest.mark.parametrize("package", ["sklearn", "this"])
+def test_a_file_that_a_package_lacks_is_named_with_where_it_was_looked_for(
+    source: Source, target: Path, package: str
+) -> None:
+    message = fault(replace(source, origin=f"package:{package}/data/none.gz"), target)
+    assert f"package:{package}/data/none.gz: no data/none.gz in " in message
+    assert f"/{package}" in message
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_comes_whole_and_its_start_and_end_are_logged(
+    server: Server, source: Source, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "patchcert")
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == [""]
+    messages = [record.message for record in caplog.records if record.name == "patchcert.datasets.fetch"]
+    assert messages == [
+        f"fetching flowers 2.1, flowers.bin from {source.origin}: {source.bytes} bytes",
+        f"fetched flowers 2.1, flowers.bin: {source.bytes} bytes, SHA-256 {source.sha256}",
+    ]
+
+
+def test_a_good_target_is_left_alone(server: Server, source: Source, target: Path) -> None:
+    fetch(source, target)
+    fetch(source, target)
+    fetch(source, target, mirror="absent")
+    assert len(server.paths) == 1
+
+
+def test_a_target_with_other_content_is_replaced(source: Source, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    fetch(source, target)
+    assert_fetched(target)
+
+
+def test_bytes_are_taken_as_they_are_whatever_encoding_the_server_claims(
+    server: Server, source: Source, target: Path
+) -> None:
+    server.behaviours = ["encoded"]
+    fetch(source, target)
+    assert_fetched(target)
+
+
+@pytest.mark.parametrize("status", ["503", "429", "500"])
+def test_a_busy_server_is_asked_again(server: Server, source: Source, target: Path, status: str) -> None:
+    server.behaviours = [status, status]
+    fetch(source, target)
+    assert_fetched(target)
+    assert len(server.paths) == 3
+
+
+def test_a_server_that_stays_busy_is_named_with_its_answer(server: Server, source: Source, target: Path) -> None:
+    server.behaviours = ["503"] * 100
+    assert f"{source.origin}: the server answered 503 Service Unavailable; run again later" in fault(source, target)
+    assert len(server.paths) == module.ATTEMPTS
+
+
+def test_an_absent_file_is_named_with_its_address_and_what_to_do(server: Server, source: Source, target: Path) -> None:
+    server.behaviours = ["404"]
+    assert fault(source, target) == (
+        f"flowers 2.1, flowers.bin: {source.origin}: the server answered 404 Not Found; "
+        "correct the file's origin in the registry, or set a mirror"
+    )
+    assert left_behind(target) == []
+
+
+def test_a_server_that_cannot_be_reached_is_named(server: Server, source: Source, target: Path) -> None:
+    closed = Server()
+    closed.server_close()
+    message = fault(replace(source, origin=f"{closed.address}/flowers.bin"), target)
+    assert f"{closed.address}/flowers.bin: " in message
+    assert "check the address and the network" in message
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_is_cut_is_resumed_with_the_rest_alone(
+    server: Server, source: Source, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "patchcert")
+    server.behaviours = ["cut"]
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == ["", f"bytes={CUT}-"]
+    assert server.sent == [CUT, len(CONTENT) - CUT]
+    assert f"the connection was cut after {CUT} bytes" in caplog.text
+    assert f"resuming flowers 2.1, flowers.bin at byte {CUT} of {source.bytes}" in caplog.text
+
+
+def test_a_server_that_ignores_ranges_sends_everything_again(server: Server, source: Source, target: Path) -> None:
+    server.with_ranges = False
+    server.behaviours = ["cut"]
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.sent == [CUT, len(CONTENT)]
+
+
+def test_a_download_that_is_cut_again_and_again_keeps_what_it_has_for_the_next_run(
+    server: Server, source: Source, target: Path
+) -> None:
+    server.with_ranges = False
+    server.behaviours = ["cut"] * module.ATTEMPTS
+    message = fault(source, target)
+    assert f"the connection was cut {module.ATTEMPTS} times; {CUT} of {len(CONTENT)} bytes are kept" in message
+    assert left_behind(target) == [partial_file(source, target).name]
+    server.with_ranges = True
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges[-1] == f"bytes={CUT}-"
+
+
+def test_a_killed_download_is_resumed_by_the_next(server: Server, source: Source, target: Path) -> None:
+    server.behaviours = ["stall"]
+    code = "\n".join(
+        [
+            "import pathlib",
+            "from patchcert.datasets.fetch import fetch",
+            "from patchcert.datasets.sources import Source",
+            f"fetch({source!r}, pathlib.Path({str(target)!r}))",
+        ]
+    )
+    part = partial_file(source, target)
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        limit = time.monotonic() + 30
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < limit:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    kept = part.stat().st_size
+    assert 0 < kept <= CUT
+    assert left_behind(target) == [part.name]
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == ["", f"bytes={kept}-"]
+    assert server.sent[-1] == len(CONTENT) - kept
+
+
+def test_a_whole_partial_file_needs_no_request(server: Server, source: Source, target: Path) -> None:
+    partial_file(source, target).write_bytes(CONTENT)
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.paths == []
+
+
+def test_a_partial_file_of_another_digest_is_removed_and_those_of_other_files_stay(
+    server: Server, source: Source, target: Path
+) -> None:
+    partial_file(replace(source, sha256="0f" * 32), target).write_bytes(b"older release")
+    neighbour = target.with_name(f".{source.file}.index.{source.sha256[:12]}.part")
+    neighbour.write_bytes(b"of flowers.bin.index")
+    fetch(source, target)
+    assert server.ranges == [""]
+    assert left_behind(target) == sorted([target.name, neighbour.name])
+
+
+def test_a_partial_file_that_does_not_fit_the_rest_is_given_up(
+    server: Server, source: Source, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    partial_file(source, target).write_bytes(b"other content")
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == ["bytes=13-", ""]
+    assert "starting over" in caplog.text
+
+
+def test_a_partial_file_that_is_too_long_is_given_up(server: Server, source: Source, target: Path) -> None:
+    partial_file(source, target).write_bytes(CONTENT + b"more")
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == [f"bytes={len(CONTENT) + 4}-", ""]
+
+
+# --- wrong content ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [CONTENT[:-1] + b"x", CONTENT[:-1], CONTENT + b"x", PAGE, b""],
+    ids=["byte", "short", "long", "page", "empty"],
+)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_other_content_is_refused_with_both_digests_and_nothing_is_left(
+    server: Server, source: Source, target: Path, content: bytes, resumed: bool
+) -> None:
+    if resumed:
+        partial_file(source, target).write_bytes(CONTENT[:CUT])
+    server.content = content
+    message = fault(source, target)
+    assert message.startswith(f"flowers 2.1, flowers.bin: {source.origin} is not the file of the registry: ")
+    assert f"expected {source.bytes} bytes with SHA-256 {source.sha256}, " in message
+    assert f"found {len(content)} bytes with SHA-256 {hashlib.sha256(content).hexdigest()}; " in message
+    assert left_behind(target) == []
+
+
+def test_the_size_of_the_registry_must_be_true_too(source: Source, target: Path) -> None:
+    message = fault(replace(source, bytes=source.bytes + 1), target)
+    assert f"expected {source.bytes + 1} bytes with SHA-256 {source.sha256}, found {source.bytes} bytes" in message
+    assert left_behind(target) == []
+
+
+# --- mirrors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path) -> Path:
+    path = tmp_path / "mirror" / "flowers" / "2.1" / "flowers.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    path.chmod(0o400)
+    return path
+
+
+def test_a_folder_takes_the_place_of_the_origin(
+    server: Server, source: Source, target: Path, mirrored: Path, tmp_path: Path
+) -> None:
+    fetch(source, target, mirror=str(tmp_path / "mirror"))
+    assert_fetched(target)
+    assert server.paths == []
+    assert target.stat().st_mode & 0o200
+
+
+def test_a_file_that_a_folder_lacks_is_named_with_what_to_put_there(
+    source: Source, target: Path, mirrored: Path, tmp_path: Path
+) -> None:
+    mirrored.unlink()
+    assert fault(source, target, mirror=str(tmp_path / "mirror")) == (
+        f"flowers 2.1, flowers.bin: {mirrored}: no such file; "
+        f"put there the file of {source.origin}, {source.bytes} bytes with SHA-256 {source.sha256}"
+    )
+
+
+def test_other_content_in_a_folder_is_named_with_the_origin(
+    source: Source, target: Path, mirrored: Path, tmp_path: Path
+) -> None:
+    mirrored.chmod(0o600)
+    mirrored.write_bytes(PAGE)
+    message = fault(source, target, mirror=str(tmp_path / "mirror"))
+    assert f"{mirrored} (in place of {source.origin}) is not the file of the registry" in message
+    assert left_behind(target) == []
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_web_address_takes_the_place_of_the_origin(server: Server, source: Source, target: Path, slash: str) -> None:
+    source = replace(source, origin="https://flowers.invalid/flowers.bin")
+    fetch(source, target, mirror=f"{server.address}/raw{slash}")
+    assert_fetched(target)
+    assert server.paths == ["/raw/flowers/2.1/flowers.bin"]
+
+
+def test_a_file_that_a_web_address_lacks_is_named_with_what_to_put_there(
+    server: Server, source: Source, target: Path
+) -> None:
+    server.behaviours = ["404"]
+    assert fault(source, target, mirror=server.address) == (
+        f"flowers 2.1, flowers.bin: {server.address}/flowers/2.1/flowers.bin: the server answered 404 Not Found; "
+        f"put there the file of {source.origin}, {source.bytes} bytes with SHA-256 {source.sha256}"
+    )
+
+
+def test_an_empty_mirror_is_none(server: Server, source: Source, target: Path) -> None:
+    fetch(source, target, mirror="")
+    assert server.paths == ["/flowers.bin"]
+
+
+@pytest.mark.parametrize("mirror", ["ftp://example.org/raw", "file:///raw", "HTTP://example.org"])
+def test_a_mirror_of_another_kind_is_refused(source: Source, target: Path, mirror: str) -> None:
+    assert fault(source, target, mirror).startswith(f"mirror: {mirror!r}; write the path of a folder, or ")

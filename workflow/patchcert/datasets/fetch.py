@@ -1,0 +1,204 @@
+"""Bring one raw input onto the disk: from an installed package, over HTTP or from a mirror, and never unverified."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from functools import partial
+from glob import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchcert import InputError
+from patchcert.datasets.sources import Source
+from patchcert.provenance import file_sha256
+
+if TYPE_CHECKING:
+    import requests
+
+ATTEMPTS = 6
+BACKOFF_S = 1.0
+TIMEOUT_S = (30, 60)  # to connect, and between two blocks of the body
+BLOCK_BYTES = 2**16
+BUSY = (429, 500, 502, 503, 504)
+HTTP = ("http://", "https://")
+
+log = logging.getLogger(__name__)
+
+
+def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
+    """Materialise a file of the registry at ``target``, whole and verified by size and SHA-256, or not at all.
+
+    A target that has the right digest already is left alone. A download that was cut, even by a killed process, is
+    resumed from ``.{file}.{first 12 digits of its SHA-256}.part`` beside the target, which is there only meanwhile.
+    Two processes must not fetch the same target at the same time.
+
+    Args:
+        source: the file; its size is in bytes.
+        target: where to put it; its folder is made if need be.
+        mirror: where to look in place of the origin of files that come over HTTP: a folder, or a ``http://`` or
+            ``https://`` address, that holds ``{name}/{version}/{file}``. Files of installed packages need none.
+
+    Raises:
+        InputError: the file is nowhere to be found, cannot be downloaded, or has another size or digest than the
+            registry says. Of these only a download that was cut leaves its partial file behind.
+        OSError: the target cannot be written.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)  # at INFO it would repeat our lines on stderr
+    pooch.retrieve(
+        source.origin,
+        f"sha256:{source.sha256}",
+        fname=target.name,
+        path=target.parent,
+        downloader=partial(_deliver, source, mirror),
+    )
+
+
+def _address(source: Source, mirror: str | None) -> str:
+    if source.origin.startswith("package:"):
+        return _in_package(source)
+    if not mirror:
+        return source.origin
+    parts = (source.name, source.version, source.file)
+    if mirror.startswith(HTTP):
+        return "/".join([mirror.rstrip("/"), *parts])
+    if "://" in mirror:
+        raise InputError(f"mirror: {mirror!r}; write the path of a folder, or a http:// or https:// address")
+    path = Path(mirror).expanduser().joinpath(*parts)
+    if not path.is_file():
+        raise _absent(source, str(path), "no such file")
+    return str(path)
+
+
+def _in_package(source: Source) -> str:
+    package, inside = source.origin.removeprefix("package:").split("/", 1)
+    spec = find_spec(package)  # finds a top-level package without importing it
+    if spec is None:
+        raise InputError(f"{_named(source)}: {source.origin}: no Python package {package} is installed; install it")
+    folders = spec.submodule_search_locations or []
+    for path in (Path(folder, inside) for folder in folders):
+        if path.is_file():
+            return str(path)
+    raise InputError(
+        f"{_named(source)}: {source.origin}: no {inside} in {', '.join(folders) or spec.origin}; "
+        "install the version that the environment is locked to, or correct the file's origin in the registry"
+    )
+
+
+def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _pooch: object) -> None:
+    """What pooch calls to fill ``output``, an empty file beside the target that it moves there afterwards."""
+    address = _address(source, mirror)
+    received = Path(output)
+    received.unlink()  # or a killed process would leave it behind
+    part = received.with_name(f".{source.file}.{source.sha256[:12]}.part")
+    for other in part.parent.glob(f".{escape(source.file)}.{'[0-9a-f]' * 12}.part"):
+        if other != part:
+            log.warning("removing %s, a partial download of other content", other)
+            other.unlink()
+    log.info("fetching %s from %s: %d bytes", _named(source), address, source.bytes)
+    if address.startswith(HTTP):
+        _download(source, address, part)
+    else:
+        shutil.copyfile(address, part)
+    size, digest = part.stat().st_size, file_sha256(part)
+    if (size, digest) != (source.bytes, source.sha256):
+        part.unlink()
+        asked = address if address == source.origin else f"{address} (in place of {source.origin})"
+        raise InputError(
+            f"{_named(source)}: {asked} is not the file of the registry: "
+            f"expected {source.bytes} bytes with SHA-256 {source.sha256}, "
+            f"found {size} bytes with SHA-256 {digest}; nothing of it was kept. Look at what is there, a web page for "
+            "instance, and run again, or correct the file's bytes, sha256 or origin in the registry"
+        )
+    part.replace(received)
+    log.info("fetched %s: %d bytes, SHA-256 %s", _named(source), size, digest)
+
+
+def _download(source: Source, address: str, part: Path) -> None:
+    if part.exists():
+        _complete(source, address, part)
+        if file_sha256(part) == source.sha256:
+            return
+        log.warning("%s, resumed from an earlier partial file, has a wrong digest: starting over", _named(source))
+        part.unlink()
+    _complete(source, address, part)
+
+
+def _complete(source: Source, address: str, part: Path) -> None:
+    """Download what is missing of a partial file, in several connections if they are cut."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import Retry
+    from urllib3.exceptions import HTTPError
+
+    retries = Retry(ATTEMPTS - 1, status_forcelist=BUSY, backoff_factor=BACKOFF_S, raise_on_status=False)
+    with requests.Session() as session:
+        for scheme in HTTP:
+            session.mount(scheme, HTTPAdapter(max_retries=retries))
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(BACKOFF_S * 2 ** (attempt - 1))
+            try:
+                return _rest(session, source, address, part)
+            except requests.RequestException as error:
+                raise InputError(
+                    f"{_named(source)}: {address}: {error}; check the address and the network and run again, "
+                    "or set a mirror that can be reached"
+                ) from error
+            except HTTPError as error:
+                log.warning("%s: the connection was cut after %d bytes: %s", address, _size(part), error)
+    raise InputError(
+        f"{_named(source)}: {address}: the connection was cut {ATTEMPTS} times; "
+        f"{_size(part)} of {source.bytes} bytes are kept: run again to resume"
+    )
+
+
+def _rest(session: requests.Session, source: Source, address: str, part: Path) -> None:
+    from tqdm import tqdm
+
+    start = _size(part)
+    if start == source.bytes:
+        return
+    # identity, and no decoding below: the digest is that of the file, not of what a server makes of it under way
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with session.get(address, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+        if start and response.status_code == 416:  # the server's file is shorter than the partial one
+            part.unlink()
+            return _rest(session, source, address, part)
+        answer = f"the server answered {response.status_code} {response.reason}"
+        if response.status_code in BUSY:
+            raise InputError(f"{_named(source)}: {address}: {answer}; run again later, or set another mirror")
+        if not response.ok:
+            raise _absent(source, address, answer)
+        resumed = response.status_code == 206
+        if resumed:
+            log.info("resuming %s at byte %d of %d", _named(source), start, source.bytes)
+        done = start if resumed else 0
+        with (
+            part.open("ab" if resumed else "wb") as stream,
+            tqdm(total=source.bytes, initial=done, unit="B", unit_scale=True, desc=source.file, disable=None) as bar,
+        ):
+            for block in response.raw.stream(BLOCK_BYTES, decode_content=False):
+                stream.write(block)
+                bar.update(len(block))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _named(source: Source) -> str:
+    return f"{source.name} {source.version}, {source.file}"
+
+
+def _absent(source: Source, address: str, reason: str) -> InputError:
+    remedy = (
+        "correct the file's origin in the registry, or set a mirror"
+        if address == source.origin
+        else f"put there the file of {source.origin}, {source.bytes} bytes with SHA-256 {source.sha256}"
+    )
+    return InputError(f"{_named(source)}: {address}: {reason}; {remedy}")

@@ -1,0 +1,100 @@
+"""The registry of raw inputs: which files a source has, how they are recognised and where they come from.
+
+The Snakefile imports this module whenever it is parsed, so it stays with the standard library.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from patchcert import InputError
+
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
+_PATH_PART = (_PART, "write letters, digits and . _ + - only, since it becomes part of a path")
+_RULES = {
+    "name": _PATH_PART,
+    "version": _PATH_PART,
+    "file": _PATH_PART,
+    "sha256": (r"[0-9a-f]{64}", "write the 64 lower-case hexadecimal digits that sha256sum prints for the file"),
+    "bytes": (r"[1-9][0-9]*", "write the file's size in bytes, a positive integer"),
+    "licence": (r"\S(.*\S)?", "write the licence's SPDX identifier or its name"),
+    "origin": (
+        rf"package:[A-Za-z_]\w*(/{_PART})+|https?://[^\s/]+/\S+",
+        "write package:NAME/PATH/IN/IT for a file of an installed Python package, or a http:// or https:// address",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a source: a row of the registry.
+
+    Attributes:
+        name: the source that the file belongs to; a source can have several files.
+        version: the publisher's version of the source.
+        file: name of the file, without a folder.
+        sha256: its digest, 64 lower-case hexadecimal digits.
+        bytes: its size in bytes.
+        licence: what it may be used for, an SPDX identifier where there is one.
+        origin: where it comes from: ``package:NAME/PATH``, ``http://...`` or ``https://...``.
+    """
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    bytes: int
+    licence: str
+    origin: str
+
+
+COLUMNS = tuple(field.name for field in fields(Source))
+
+
+def read_sources(path: str | Path) -> dict[str, list[Source]]:
+    """Read the registry: the files of each source by the source's name, both in the order of the rows.
+
+    Args:
+        path: a CSV file in UTF-8 whose columns are exactly ``COLUMNS``, in this order.
+
+    Raises:
+        InputError: the file is absent or not such a table, a value is malformed, or a file is listed twice. The message
+            names the file, the row (as a line of the file, the header being 1), the column and what to write instead.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            rows = [(reader.line_num, row) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); write a CSV table in UTF-8") from error
+    if not rows or tuple(rows[0][1]) != COLUMNS:
+        found = ",".join(rows[0][1]) if rows else "nothing"
+        raise InputError(f"{path}: row 1: the columns are {found}; write {','.join(COLUMNS)}")
+    sources: dict[str, list[Source]] = {}
+    first_rows: dict[tuple[str, str, str], int] = {}
+    for number, values in rows[1:]:
+        source = _source(f"{path}: row {number}", values)
+        first = first_rows.setdefault((source.name, source.version, source.file), number)
+        if first != number:
+            raise InputError(
+                f"{path}: row {number}, column file: {source.file!r} of {source.name} {source.version} is in "
+                f"row {first} already; remove one of the two or give it another file name"
+            )
+        sources.setdefault(source.name, []).append(source)
+    return sources
+
+
+def _source(where: str, values: list[str]) -> Source:
+    if len(values) != len(COLUMNS):
+        last = COLUMNS[min(len(values), len(COLUMNS)) - 1]
+        raise InputError(
+            f"{where}: it has {len(values)} values (column {last} is {values[-1]!r}); write {len(COLUMNS)}: {','.join(COLUMNS)}"
+        )
+    for (column, (pattern, remedy)), value in zip(_RULES.items(), values, strict=True):
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise InputError(f"{where}, column {column}: {value!r}; {remedy}")
+    texts = dict(zip(COLUMNS, values, strict=True))
+    return Source(**{**texts, "bytes": int(texts["bytes"])})  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""Classifiers by name: the small architectures of the default study, and timm's by their full ``architecture.tag`` names."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from patchcert import InputError, plugins
+from patchcert.provenance import whole_file
+
+ARCHITECTURES = "patchcert.models.architectures"
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation for each colour channel of images in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Images uint8 [N, 3, H, W] as the model wants them: float32 [N, 3, H, W]; 0 is the mean colour."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        return (images.float() / 255 - mean) / std
+
+
+def build(name: str, classes: int, image_size: tuple[int, int]) -> nn.Module:
+    """An untrained classifier, images [n, 3, H, W] to logits [n, classes].
+
+    Args:
+        name: a module of ``patchcert.models.architectures``, or a full timm name such as
+            ``vit_base_patch16_224.augreg_in21k_ft_in1k``.
+        classes: number of labels.
+        image_size: rows and columns, pixels.
+
+    Raises:
+        InputError: an unknown name, or a timm name without its weight tag (whose meaning changes between releases).
+    """
+    if _is_timm(name):
+        return timm.create_model(name, pretrained=False, num_classes=classes)
+    model: nn.Module = plugins.load(ARCHITECTURES, name).build(classes, image_size)
+    return model
+
+
+def normalisation(name: str) -> Normalisation:
+    """How a model wants its images: timm's published settings, or mean and deviation 0.5 for the small architectures."""
+    if _is_timm(name):
+        published = timm.get_pretrained_cfg(name)
+        if published is None:
+            raise InputError(f"model: timm publishes no settings for {name!r}; choose a name that it lists as pretrained")
+        return Normalisation(tuple(published.mean), tuple(published.std))
+    return Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def _is_timm(name: str) -> bool:
+    if timm.is_model(name) and name not in timm.list_pretrained():
+        tagged = timm.list_pretrained(f"{name.split('.')[0]}.*")
+        raise InputError(f"model: {name!r} names no weights; write the full name, one of {', '.join(tagged)}")
+    if "." in name and not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_pretrained(), n=3)
+        raise InputError(f"model: timm has no {name!r}; did you mean {', '.join(near) or 'another name'}?")
+    return "." in name
+
+
+def save_weights(model: nn.Module, path: str | Path) -> None:
+    """Write a model's weights as safetensors, whole or not at all."""
+    with whole_file(path) as temporary:
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        safetensors.torch.save_file(state, temporary)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Read weights written by :func:`save_weights` into a model of the same architecture.
+
+    Raises:
+        InputError: the file is damaged, or belongs to another architecture or number of classes.
+    """
+    try:
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path}: no weights of this model ({str(error).splitlines()[0]}); train it anew") from error

@@ -1,0 +1,47 @@
+"""How figures look, in one place, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from patchcert.provenance import whole_file
+
+WIDTH = 7.2
+"""Width of a figure, inches."""
+
+
+@contextmanager
+def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """Draw with the ``report`` block of the configuration (``palette``, ``font_size``, ...); gives the palette's colours."""
+    settings: dict[str, Any] = {
+        "font.size": style["font_size"],
+        "axes.labelsize": style["font_size"],
+        "axes.titlesize": style["font_size"] + 1,
+        "xtick.labelsize": style["font_size"],
+        "ytick.labelsize": style["font_size"],
+        "legend.fontsize": style["font_size"],
+        "figure.dpi": style["resolution"],
+        "figure.constrained_layout.use": True,
+        "svg.hashsalt": "patchcert",
+        "svg.fonttype": "none",
+    }
+    with mpl.rc_context(), sns.axes_style("whitegrid"), mpl.rc_context(settings):
+        mpl.use("agg")
+        yield sns.color_palette(style["palette"])
+
+
+def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
+    """Write a figure as SVG and PNG; the same figure gives the same bytes."""
+    with whole_file(svg) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    with whole_file(png) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    plt.close(figure)

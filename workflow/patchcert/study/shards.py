@@ -1,0 +1,139 @@
+"""One shard of predictions: loads a trained classifier and its test images, and stores block after block.
+
+Each finished block of images is a file that Snakemake does not know of, so that a job that was killed goes
+on where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from patchcert import InputError
+from patchcert.datasets.index import Images
+from patchcert.masks import MaskSet
+from patchcert.models import registry
+from patchcert.predict import predict
+from patchcert.predictions import Predictions
+from patchcert.provenance import environment, file_sha256, read_json, settings_sha256
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a shard's predictions depend on beside its images.
+
+    Attributes:
+        model: name of the classifier.
+        weights: its safetensors file.
+        record: the JSON record beside the weights.
+        training: settings that the weights must have been trained with.
+        seed: seed that they must have been trained with.
+        classes: number of labels.
+        masks: the mask set.
+        engine: ``fill``, ``dtype`` and ``batch_size`` of :func:`patchcert.predict.predict`.
+        device: ``cpu`` or ``cuda``.
+        data: digest of what the images, labels and splits depend on.
+        code: digest of the code that predicts.
+    """
+
+    model: str
+    weights: Path
+    record: Path
+    training: Mapping[str, Any]
+    seed: int
+    classes: int
+    masks: MaskSet
+    engine: Mapping[str, Any]
+    device: str
+    data: str
+    code: str
+
+    def identity(self) -> dict[str, Any]:
+        """What the predictions depend on, JSON-like.
+
+        Raises:
+            InputError: the weights were trained with other settings than the study asks for.
+        """
+        trained = read_json(self.record)["identity"]
+        wanted = {"model": self.model, "settings": dict(self.training), "seed": self.seed, "data": self.data}
+        for key, value in wanted.items():
+            if trained[key] != value:
+                raise InputError(
+                    f"{self.weights}: trained with {key} {trained[key]}, and the study asks for {value}; delete the file, or "
+                    "restore the one that belongs to this configuration"
+                )
+        return {
+            "model": self.model,
+            "weights_sha256": file_sha256(self.weights),
+            "masks": {
+                "image_size": list(self.masks.image_size),
+                "patch_size": list(self.masks.patch_size),
+                "boxes_sha256": settings_sha256(self.masks.boxes),
+            },
+            "engine": dict(self.engine),
+            "device": self.device,
+            "data": self.data,
+            "code": self.code,
+            "versions": environment("torch", "timm", "numpy"),
+        }
+
+
+def shard_of(images: Images, item: str) -> Images:
+    """The images of one shard; ``item`` is Snakemake's name for it, ``1-of-2`` for instance. Shards differ by one at most."""
+    number, count = (int(part) for part in item.split("-of-"))
+    begin, end = ((len(images.ids) * edge) // count for edge in (number - 1, number))
+    return Images(images.ids[begin:end], images.pixels[begin:end], images.labels[begin:end])
+
+
+def predict_shard(job: Job, images: Images, block_size: int, output: Path, scratch: Path) -> None:
+    """Predict the images under every pair of masks and write the predictions artifact.
+
+    Args:
+        job: classifier, masks and engine.
+        images: the shard's images.
+        block_size: images after which what is done is stored.
+        output: path of the artifact.
+        scratch: folder for the finished blocks.
+
+    Raises:
+        InputError: see :meth:`Job.identity` and :func:`patchcert.predict.predict`.
+    """
+    identity = job.identity()
+    model = registry.build(job.model, job.classes, job.masks.image_size)
+    registry.load_weights(model, job.weights)
+    normalise = registry.normalisation(job.model)
+    folder = scratch / settings_sha256([identity, images.ids])[:16]
+    starts = range(0, len(images.ids), block_size)
+    files = [folder / f"block-{start:07d}.npz" for start in starts]
+    missing = sum(not file.exists() for file in files)
+    if missing < len(files):
+        LOG.info("%s of %s blocks were predicted before; going on", len(files) - missing, len(files))
+    pairs = len(job.masks.pairs)
+    with tqdm(total=len(images.ids), unit="image", desc="predicting", disable=None) as progress:
+        for start, file in zip(starts, files, strict=True):
+            part = slice(start, start + block_size)
+            if not file.exists():
+                pixels = normalise(torch.tensor(images.pixels[part]))
+                answers = predict(model, pixels, job.masks, device=job.device, **job.engine)
+                Predictions(
+                    images.ids[part],
+                    answers.labels.astype(np.uint16),
+                    answers.unmasked.astype(np.uint16),
+                    answers.margins,
+                    identity,
+                ).save(file)
+            progress.update(len(images.ids[part]))
+            LOG.info("%s of %s images done, %s pairs of masks each", min(part.stop, len(images.ids)), len(images.ids), pairs)
+    Predictions.concatenate([Predictions.load(file) for file in files]).save(output)
+    for file in files:
+        file.unlink()
+    folder.rmdir()

@@ -1,0 +1,36 @@
+"""Write the page that shows every table and figure (rule page)."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchcert.provenance import environment, read_json, whole_file
+from patchcert.report.findings import findings
+from patchcert.report.page import page
+from patchcert.report.results import read_results
+from patchcert.study.adapter import job
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]):
+    target, params = Path(snakemake.output[0]), snakemake.params
+    strategies = {name: block["strategy"] for name, block in params.config["trainings"].items()}
+    text = page(
+        params.config,
+        findings(read_results(snakemake.input.metrics), strategies),
+        {
+            name: (params.captions[name], Path(path).read_text("utf-8"))
+            for name, path in zip(params.tables, snakemake.input.tables, strict=True)
+        },
+        {
+            name: (params.captions[name], os.path.relpath(path, target.parent))
+            for name, path in zip(params.figures, snakemake.input.figures, strict=True)
+        },
+        environment("torch", "timm", "numpy", "scikit-learn", "snakemake"),
+        {Path(path).parent.name: read_json(path)["images"] for path in snakemake.input.records},
+    )
+    with whole_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,37 @@
+"""Predict one shard of the test images (rule predict)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from patchcert.datasets.index import load
+from patchcert.masks import mask_set, size_from_text
+from patchcert.study.adapter import job
+from patchcert.study.shards import Job, predict_shard, shard_of
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    dataset, wildcards, params = snakemake.params.dataset, snakemake.wildcards, snakemake.params
+    files = {Path(path).name: Path(path) for path in snakemake.input.files}
+    masks = mask_set(tuple(dataset["image_size"]), size_from_text(wildcards.patch), size_from_text(wildcards.budget))
+    task = Job(
+        model=wildcards.model,
+        weights=Path(snakemake.input.weights),
+        record=Path(snakemake.input.record),
+        training=params.training,
+        seed=int(wildcards.seed),
+        classes=dataset["classes"],
+        masks=masks,
+        engine=params.engine,
+        device=params.device,
+        data=params.data,
+        code=params.code,
+    )
+    images = shard_of(load(dataset, files, snakemake.input.index, "test"), wildcards.scatteritem)
+    predict_shard(task, images, params.block_size, Path(snakemake.output[0]), Path(params.scratch))

@@ -1,0 +1,33 @@
+"""Train one classifier (rule train)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from patchcert.datasets.index import load
+from patchcert.study.adapter import job
+from patchcert.training.trainer import Run, train
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    dataset = snakemake.params.dataset
+    files = {Path(path).name: Path(path) for path in snakemake.input.files}
+    run = Run(
+        model=snakemake.wildcards.model,
+        settings=snakemake.params.settings,
+        seed=int(snakemake.wildcards.seed),
+        image_size=tuple(dataset["image_size"]),
+        classes=dataset["classes"],
+        data=snakemake.params.data,
+        code=snakemake.params.code,
+        device=snakemake.params.device,
+        start=Path(snakemake.input.start) if snakemake.input.start else None,
+    )
+    parts = (load(dataset, files, snakemake.input.index, split) for split in ("train", "calibration"))
+    train(run, *parts, output=Path(snakemake.output.weights).parent, scratch=Path(snakemake.params.scratch))
