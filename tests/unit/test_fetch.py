@@ -28,7 +28,7 @@ PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` at every path and remembers the ranges that it was asked for and how many bytes it sent.
+    """Serves ``content`` at every path and remembers what it was asked for and how many bytes it sent.
 
     Attributes:
         behaviours: for one request each, in turn; then it behaves.
@@ -44,6 +44,7 @@ class Server(ThreadingHTTPServer):
         self.behaviours: list[str] = []
         self.with_ranges = True
         self.paths: list[str] = []
+        self.encodings: list[str] = []
         self.ranges: list[str] = []
         self.sent: list[int] = []
         self.released = threading.Event()
@@ -60,6 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range", "")
         self.server.paths.append(self.path)
         self.server.ranges.append(asked)
+        self.server.encodings.append(self.headers["Accept-Encoding"])
         behaviour = self.server.behaviours.pop(0) if self.server.behaviours else "fine"
         if behaviour.isdecimal():
             self.send_response(int(behaviour))
@@ -156,9 +158,9 @@ def _umask() -> int:
 
 
 def test_a_package_that_is_not_installed_is_named(source: Source, target: Path) -> None:
-    message = fault(replace(source, origin="package:absent_package/a.gz"), target)
+    message = fault(replace(source, origin="package:no_package/a.gz"), target)
     assert message == (
-        "flowers 2.1, flowers.bin: package:absent_package/a.gz: no Python package absent_package is installed; install it"
+        "flowers 2.1, flowers.bin: package:no_package/a.gz: no Python package no_package is installed; install it"
     )
 
 
@@ -208,6 +210,7 @@ def test_bytes_are_taken_as_they_are_whatever_encoding_the_server_claims(
     server.behaviours = ["encoded"]
     fetch(source, target)
     assert_fetched(target)
+    assert server.encodings == ["identity"]
 
 
 @pytest.mark.parametrize("status", ["503", "429", "500"])
@@ -404,7 +407,7 @@ def test_other_content_in_a_folder_is_named_with_the_origin(
     mirrored.chmod(0o600)
     mirrored.write_bytes(PAGE)
     message = fault(source, target, mirror=str(tmp_path / "mirror"))
-    assert f"{mirrored} (in place of {source.origin}) is not the file of the registry" in message
+    assert f"{mirrored} (for {source.origin}) is not the file of the registry" in message
     assert left_behind(target) == []
 
 

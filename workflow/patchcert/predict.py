@@ -5,7 +5,6 @@ Masks travel as boxes and are expanded on the device; each image travels once, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -87,16 +86,17 @@ def predict(
     model = on_device(model, device).eval()
     with torch.inference_mode(), torch.autocast(torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"):
         hidden = box_pixels(mask_set.boxes, mask_set.image_size, device)
+        hidden_pairs = hidden[pairs[:, 0]] | hidden[pairs[:, 1]]
         for start in range(0, count, size):
-            block = images[start : start + size].to(device)
+            block = images[start : start + size].to(device).contiguous(memory_format=torch.channels_last)
             unmasked[start : start + size] = _forward(model, block).argmax(dim=1).cpu().numpy()
-            for part in _batches(len(block) * len(pairs), size):
+            for part in torch.arange(len(block) * len(pairs), device=device).split(size):
                 image, pair = part // len(pairs), part % len(pairs)
-                first, second = pairs[pair.to(device)].unbind(dim=1)
-                logits = _forward(model, mask_out(block[image.to(device)], hidden[first] | hidden[second], fill))
-                two = logits.topk(2, dim=1)
-                labels[start + image, pair] = two.indices[:, 0].cpu().numpy()
-                margins[start + image, pair] = (two.values[:, 0] - two.values[:, 1]).cpu().numpy()
+                logits = _forward(model, masked_copies(block, image, hidden_pairs[pair], fill))
+                largest, winners = logits.topk(2, dim=1)
+                rows, columns = start + image.cpu().numpy(), pair.cpu().numpy()
+                labels[rows, columns] = winners[:, 0].cpu().numpy()
+                margins[rows, columns] = (largest[:, 0] - largest[:, 1]).cpu().numpy()
     if labels.max(initial=0) > LARGEST_LABEL:
         raise InputError(f"labels up to {labels.max()}; predictions hold at most {LARGEST_LABEL}")
     return Answers(labels, unmasked, margins.min(axis=1, initial=np.inf))
@@ -107,13 +107,8 @@ def on_device(model: torch.nn.Module, device: str) -> torch.nn.Module:
     return model.to(device).to(memory_format=torch.channels_last)
 
 
-def _batches(total: int, size: int) -> Iterator[torch.Tensor]:
-    for start in range(0, total, size):
-        yield torch.arange(start, min(start + size, total))
-
-
 def _forward(model: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = model(batch.contiguous(memory_format=torch.channels_last)).float()
+    logits: torch.Tensor = model(batch).float()
     if not torch.isfinite(logits).all():
         raise InputError("the classifier gave a logit that is not finite; no label can be read from it")
     return logits
@@ -126,6 +121,22 @@ def box_pixels(boxes: NDArray[np.int64], image_size: tuple[int, int], device: An
     column = torch.arange(image_size[1], device=device)[None, :]
     top, bottom, left, right = edges.unbind(dim=-3)
     return (row >= top) & (row < bottom) & (column >= left) & (column < right)
+
+
+def masked_copies(images: torch.Tensor, rows: torch.Tensor, hidden: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
+    """Copies of some images with pixels set to ``fill``, laid out channels-last without a copy more than that.
+
+    Args:
+        images: [n, C, H, W], best channels-last.
+        rows: which image each copy shows, int64 [b].
+        hidden: pixels to set, bool [b, H, W].
+        fill: their value.
+
+    Returns:
+        [b, C, H, W].
+    """
+    copies = images.permute(0, 2, 3, 1).index_select(0, rows)
+    return copies.masked_fill_(hidden[..., None], fill).permute(0, 3, 1, 2)
 
 
 def mask_out(images: torch.Tensor, hidden: torch.Tensor, fill: float = 0.0) -> torch.Tensor:

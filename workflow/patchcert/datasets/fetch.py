@@ -107,7 +107,7 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
     size, digest = part.stat().st_size, file_sha256(part)
     if (size, digest) != (source.bytes, source.sha256):
         part.unlink()
-        asked = address if address == source.origin else f"{address} (in place of {source.origin})"
+        asked = address if address == source.origin else f"{address} (for {source.origin})"
         raise InputError(
             f"{_named(source)}: {asked} is not the file of the registry: "
             f"expected {source.bytes} bytes with SHA-256 {source.sha256}, "

@@ -90,9 +90,8 @@ def read_sources(path: str | Path) -> dict[str, list[Source]]:
 def _source(where: str, values: list[str]) -> Source:
     if len(values) != len(COLUMNS):
         last = COLUMNS[min(len(values), len(COLUMNS)) - 1]
-        raise InputError(
-            f"{where}: it has {len(values)} values (column {last} is {values[-1]!r}); write {len(COLUMNS)}: {','.join(COLUMNS)}"
-        )
+        found = f"it has {len(values)} values (column {last} is {values[-1]!r})"
+        raise InputError(f"{where}: {found}; write {len(COLUMNS)}: {','.join(COLUMNS)}")
     for (column, (pattern, remedy)), value in zip(_RULES.items(), values, strict=True):
         if not re.fullmatch(pattern, value, re.ASCII):
             raise InputError(f"{where}, column {column}: {value!r}; {remedy}")

@@ -17,10 +17,10 @@ from torch.nn.functional import cross_entropy
 
 from patchcert import plugins
 from patchcert.masks import Size
-from patchcert.predict import mask_out
+from patchcert.predict import masked_copies
 
 STRATEGIES = "patchcert.training.strategies"
-SEARCH_BATCH_SIZE = 256
+SEARCH_BATCH_SIZE = 128
 
 
 class Strategy(ABC):
@@ -65,10 +65,11 @@ def worst(
         candidates: indices into ``masks``, int64 [n, c].
     """
     losses = []
-    image = torch.arange(len(images), device=images.device).repeat_interleave(candidates.shape[1])
-    for part, mask in zip(image.split(SEARCH_BATCH_SIZE), candidates.reshape(-1).split(SEARCH_BATCH_SIZE), strict=True):
-        batch = mask_out(images[part], masks[mask]).contiguous(memory_format=torch.channels_last)
-        losses.append(cross_entropy(model(batch).float(), labels[part], reduction="none"))
+    images = images.contiguous(memory_format=torch.channels_last)
+    rows = torch.arange(len(images), device=images.device).repeat_interleave(candidates.shape[1])
+    for part, mask in zip(rows.split(SEARCH_BATCH_SIZE), candidates.reshape(-1).split(SEARCH_BATCH_SIZE), strict=True):
+        logits = model(masked_copies(images, part, masks[mask])).float()
+        losses.append(cross_entropy(logits, labels[part], reduction="none"))
     chosen = torch.cat(losses).view(candidates.shape).argmax(dim=1)
     return candidates.gather(1, chosen[:, None])[:, 0]
 
