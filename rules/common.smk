@@ -1,6 +1,7 @@
 """Configuration, paths and the functions that rules take their inputs and parameters from."""
 
 from itertools import product
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -101,7 +102,7 @@ def data_identity(wildcards):
     restored clone for instance, reruns nothing, and one that would differ reruns everything.
     """
     digests = [entry.sha256 for entry in SOURCES[dataset_of(wildcards)["source"]]]
-    code = code_digest("patchcert.datasets.index", loader_module(wildcards))
+    code = adapter_code("prepare.py", loader_module(wildcards))
     return settings_sha256([dataset_of(wildcards), digests, code])
 
 
@@ -116,17 +117,21 @@ def starting_weights(wildcards):
     return rules.train.output.weights.format(**(dict(wildcards) | {"training": start})) if start else []
 
 
+def adapter_code(script, *modules):
+    """Digest of what a rule's adapter runs, with the modules that it chooses by name.
+
+    Snakemake's own trigger goes by the file time of the adapter, which a checkout changes; this one goes by content.
+    """
+    return code_digest(str(Path(workflow.basedir, "workflow", "scripts", script)), *modules)
+
+
 def training_code(wildcards):
     strategy = config["trainings"][wildcards.training]["strategy"]
-    return code_digest(
-        "patchcert.training.trainer",
-        f"patchcert.training.strategies.{strategy}",
-        *architecture_modules(wildcards),
-    )
+    return adapter_code("train.py", f"patchcert.training.strategies.{strategy}", *architecture_modules(wildcards))
 
 
 def prediction_code(wildcards):
-    return code_digest("patchcert.study.shards", *architecture_modules(wildcards))
+    return adapter_code("predict.py", *architecture_modules(wildcards))
 
 
 def defense_settings(wildcards):
@@ -136,4 +141,4 @@ def defense_settings(wildcards):
 
 
 def defense_code(wildcards):
-    return code_digest("patchcert.predictions", f"patchcert.defenses.{wildcards.defense}")
+    return adapter_code("certify.py", f"patchcert.defenses.{wildcards.defense}")

@@ -21,7 +21,7 @@ rule evaluate:
     params:
         runs=evaluated_runs,
         confidence=config["evaluate"]["confidence"],
-        code=code_digest("patchcert.metrics"),
+        code=adapter_code("evaluate.py"),
     message:
         "Evaluating {wildcards.defense}"
     script:

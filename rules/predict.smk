@@ -41,7 +41,7 @@ rule gather_predictions:
     benchmark:
         f"{BENCHMARKS}/gather_predictions/{MASKED}.tsv"
     params:
-        code=code_digest("patchcert.predictions"),
+        code=adapter_code("gather_predictions.py"),
     message:
         "Joining the shards of {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: {wildcards.budget} masks"
     script:

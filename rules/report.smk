@@ -41,7 +41,7 @@ rule table:
     params:
         caption=table_caption,
         confidence=config["evaluate"]["confidence"],
-        code=code_digest("patchcert.report.tables"),
+        code=adapter_code("table.py"),
     message:
         "Writing the table {wildcards.table}"
     script:
@@ -70,7 +70,7 @@ rule figure_mask_set:
         dataset=config["datasets"][example_run()["dataset"]],
         facts=example_run(),
         style=config["report"],
-        code=code_digest("patchcert.report.figures"),
+        code=adapter_code("figure_mask_set.py"),
     message:
         "Drawing the mask set and the two rounds"
     script:
@@ -96,7 +96,7 @@ rule figure_strategies:
     params:
         caption=FIGURES["strategies"],
         style=config["report"],
-        code=code_digest("patchcert.report.figures"),
+        code=adapter_code("figure_strategies.py"),
     message:
         "Drawing certified accuracy by strategy"
     script:
@@ -123,7 +123,7 @@ rule figure_training_curves:
         caption=FIGURES["training_curves"],
         runs=configured_runs(),
         style=config["report"],
-        code=code_digest("patchcert.report.figures"),
+        code=adapter_code("figure_training_curves.py"),
     message:
         "Drawing the training logs"
     script:
@@ -148,7 +148,7 @@ rule page:
         captions=TABLES | FIGURES,
         tables=list(TABLES),
         figures=list(FIGURES),
-        code=code_digest("patchcert.report.page", "patchcert.report.findings"),
+        code=adapter_code("page.py"),
     message:
         "Writing the page of results"
     script:

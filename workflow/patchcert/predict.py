@@ -97,8 +97,9 @@ def predict(
                 rows, columns = start + image.cpu().numpy(), pair.cpu().numpy()
                 labels[rows, columns] = winners[:, 0].cpu().numpy()
                 margins[rows, columns] = (largest[:, 0] - largest[:, 1]).cpu().numpy()
-    if labels.max(initial=0) > LARGEST_LABEL:
-        raise InputError(f"labels up to {labels.max()}; predictions hold at most {LARGEST_LABEL}")
+    largest_label = max(labels.max(initial=0), unmasked.max(initial=0))
+    if largest_label > LARGEST_LABEL:
+        raise InputError(f"labels up to {largest_label}; predictions hold at most {LARGEST_LABEL}")
     return Answers(labels, unmasked, margins.min(axis=1, initial=np.inf))
 
 

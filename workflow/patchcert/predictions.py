@@ -6,6 +6,9 @@ Everything after it (certificates, metrics, report) needs only this file and nev
 from __future__ import annotations
 
 import json
+import math
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +22,8 @@ from patchcert import InputError
 from patchcert.provenance import whole_file
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
+UNREADABLE = (KeyError, TypeError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged ``.npz`` file, or another file, can raise."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,12 @@ class Predictions:
             )
         if len(np.unique(self.image_ids)) != count:
             raise InputError("predictions: image ids repeat; write each image once")
-        if self.masks * (self.masks + 1) // 2 != self.labels.shape[1]:
-            raise InputError(f"predictions: {self.labels.shape[1]} pairs; K masks have K (K + 1) / 2 of them, 666 for 36")
+        masks_of_pairs(self.labels.shape[1])
 
     @property
     def masks(self) -> int:
         """Number of masks K."""
-        return (int(np.sqrt(8 * self.labels.shape[1] + 1)) - 1) // 2
+        return masks_of_pairs(self.labels.shape[1])
 
     @cached_property
     def pair_labels(self) -> NDArray[np.int64]:
@@ -68,9 +72,9 @@ class Predictions:
 
     def save(self, path: str | Path) -> None:
         """Write one compressed ``.npz`` file, whole or not at all; the same predictions give the same bytes."""
-        with whole_file(path) as temporary:
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(
-                temporary,
+                stream,
                 image_ids=self.image_ids,
                 labels=self.labels,
                 unmasked=self.unmasked,
@@ -94,7 +98,7 @@ class Predictions:
                     stored["margins"],
                     json.loads(str(stored["identity"])),
                 )
-        except (KeyError, ValueError, EOFError, OSError) as error:
+        except UNREADABLE as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise InputError(f"{path}: no predictions file ({error}); delete it and run snakemake again") from error
@@ -109,9 +113,10 @@ class Predictions:
         if not shards:
             raise InputError("predictions: no shard to join")
         for shard in shards[1:]:
-            different = [key for key in shard.identity if shard.identity[key] != shards[0].identity.get(key)]
-            if different or shard.identity.keys() != shards[0].identity.keys():
-                raise InputError(f"predictions: shards differ in {', '.join(different) or 'their identity'}; predict them anew")
+            one, other = shards[0].identity, shard.identity
+            different = [key for key in sorted({*one, *other}) if key not in one or key not in other or one[key] != other[key]]
+            if different:
+                raise InputError(f"predictions: shards differ in {', '.join(different)}; predict them anew")
         return cls(
             np.concatenate([shard.image_ids for shard in shards]),
             np.concatenate([shard.labels for shard in shards]),
@@ -119,6 +124,18 @@ class Predictions:
             np.concatenate([shard.margins for shard in shards]),
             shards[0].identity,
         )
+
+
+def masks_of_pairs(pairs: int) -> int:
+    """The number of masks K that have this many unordered pairs, K (K + 1) / 2.
+
+    Raises:
+        InputError: no K has.
+    """
+    masks = (math.isqrt(8 * pairs + 1) - 1) // 2
+    if masks < 1 or masks * (masks + 1) // 2 != pairs:
+        raise InputError(f"predictions: {pairs} pairs; K masks have K (K + 1) / 2 of them, 666 for 36")
+    return masks
 
 
 def expand_pairs(labels: NDArray[Any], masks: int) -> NDArray[np.int64]:

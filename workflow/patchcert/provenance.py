@@ -39,34 +39,38 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"settings hold a {type(value).__name__}, which has no JSON form")
 
 
-@cache
-def code_digest(*modules: str) -> str:
-    """Digest of the code that the named modules run: their own and that of every patchcert module they import.
+WITHOUT_EFFECT = frozenset({"patchcert.study.adapter"})
+"""Modules that no result depends on, so that a better log message reruns nothing."""
 
-    Comments, docstrings and layout do not count. The imports are read from the source, so nothing heavy is imported,
-    and a module that is not used by the named ones does not count either.
+
+@cache
+def code_digest(*code: str) -> str:
+    """Digest of the code that adapters or modules run: their own and that of every patchcert module they import.
+
+    Comments, docstrings and layout do not count, nor does a module that is not used by the named ones. The imports are read
+    from the source, so nothing heavy is imported.
 
     Args:
-        modules: dotted names, ``patchcert.training.trainer`` for instance.
+        code: paths of adapters, ending in ``.py``, or dotted names, ``patchcert.training.trainer`` for instance.
 
     Returns:
         16 hexadecimal digits.
 
     Raises:
-        InputError: a name is no module of this package.
+        InputError: a name is neither.
     """
     reached: dict[str, str] = {}
-    waiting = list(modules)
+    waiting = list(code)
     while waiting:
         name = waiting.pop()
-        if name in reached:
+        if name in reached or name in WITHOUT_EFFECT:
             continue
-        path = _source_path(name)
-        if path is None:
-            raise InputError(f"code digest: {name!r} is no module under {PACKAGE_FOLDER}; write its full dotted name")
+        path = Path(name) if name.endswith(".py") else _source_path(name)
+        if path is None or not path.is_file():
+            raise InputError(f"code digest: {name!r} is no file and no module under {PACKAGE_FOLDER}; write its dotted name")
         tree = ast.parse(path.read_text(encoding="utf-8"))
         waiting.extend(_imported_modules(tree))
-        reached[name] = ast.dump(_without_docstrings(tree))
+        reached[path.name if name.endswith(".py") else name] = ast.dump(_without_docstrings(tree))
     return settings_sha256(sorted(reached.items()))[:16]
 
 
@@ -133,5 +137,5 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file; an unreadable one is an :class:`~patchcert.InputError` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({error}); delete it and run snakemake again") from error

@@ -118,8 +118,10 @@ def _checked(pair_labels: ArrayLike) -> NDArray[np.int64]:
     labels = np.asarray(pair_labels)
     if labels.ndim != 3 or labels.shape[1] != labels.shape[2] or labels.shape[1] == 0:
         raise InputError(f"pair_labels: shape {labels.shape}; write [images, masks, masks]")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
-        raise InputError(f"pair_labels: {labels.dtype}, smallest {labels.min(initial=0)}; write whole numbers from 0 up")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"pair_labels: {labels.dtype}; write whole numbers from 0 up")
+    if labels.min(initial=0) < 0:
+        raise InputError(f"pair_labels: smallest {labels.min()}; write whole numbers from 0 up")
     if not np.array_equal(labels, labels.transpose(0, 2, 1)):
         raise InputError("pair_labels: not symmetric; masks i and j give one image, so [n, i, j] must equal [n, j, i]")
     return labels.astype(np.int64, copy=False)

@@ -62,7 +62,8 @@ def normalisation(name: str) -> Normalisation:
 def _is_timm(name: str) -> bool:
     if timm.is_model(name) and name not in timm.list_pretrained():
         tagged = timm.list_pretrained(f"{name.split('.')[0]}.*")
-        raise InputError(f"model: {name!r} names no weights; write the full name, one of {', '.join(tagged)}")
+        full = f"write the full name, one of {', '.join(tagged)}" if tagged else "timm has none for it; choose another model"
+        raise InputError(f"model: {name!r} names no weights; {full}")
     if "." in name and not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_pretrained(), n=3)
         raise InputError(f"model: timm has no {name!r}; did you mean {', '.join(near) or 'another name'}?")

@@ -22,6 +22,10 @@ from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
 
+MASKED_GREY = 128
+"""What a masked pixel looks like: the mean colour, to which it is set after normalisation."""
+
+
 def strategies(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
     """Certified accuracy by training strategy: a panel a mask budget, a group a model, published values as diamonds.
 
@@ -48,6 +52,7 @@ def strategies(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, 
                 published = [
                     (place, value)
                     for place, model in zip(places, models, strict=True)
+                    if model in shown["model"].to_numpy()
                     for value in counterparts(ledger, model, training, "certified", budget)["published"]
                 ]
                 if published:
@@ -140,82 +145,84 @@ def mask_set_rounds(
     disagreers = np.flatnonzero(one_mask != majority)
     trusted = [row for row in disagreers if (pair_labels[row] == one_mask[row]).all()]
     first = int((trusted or list(disagreers) or [0])[0])
-    boxes = masks.boxes
-    shape = (len(masks.row_starts), len(masks.column_starts))
+    if len(disagreers):
+        agreement = f"{len(disagreers)} of {len(one_mask)} labels disagree\nwith the majority, {majority}"
+        second = f"round 2: mask {first + 1} and a second one"
+    else:
+        agreement = f"all {len(one_mask)} labels agree on {majority}"
+        second = f"round 2 is not needed; here mask {first + 1} first"
     with styled(style) as colours:
-        figure = plt.figure(figsize=(WIDTH, 3.7))
-        parts = figure.subfigures(1, 3, width_ratios=(1.0, 1.25, 1.25))
-        _overview(parts[0], image, masks, colours)
-        _copies(parts[1], image, [[box] for box in boxes], one_mask, label, shape, colours, None)
-        _copies(parts[2], image, [[boxes[first], box] for box in boxes], pair_labels[first], label, shape, colours, first)
-        agree = (
-            "one label"
-            if not len(disagreers)
-            else f"{len(disagreers)} of {len(one_mask)} disagree with the majority, {majority}"
+        figure = plt.figure(figsize=(WIDTH, 3.3))
+        panels = figure.subplots(1, 3, width_ratios=(1, 1.1, 1.1))
+        _overview(panels[0], image, masks, colours)
+        _copies(panels[1], image, [[box] for box in masks.boxes], one_mask, label, masks, colours)
+        pairs = [[masks.boxes[first], box] for box in masks.boxes]
+        _copies(panels[2], image, pairs, pair_labels[first], label, masks, colours)
+        panels[1].set_title(f"round 1: one mask\n{agreement}")
+        panels[2].set_title(f"{second}\nanswer {defended} (case {_ROMAN[case]}),\ntrue label {label}")
+        figure.supxlabel(
+            f"frames: green, the true label {label}; red, the wrong label written in the corner", fontsize=style["font_size"] - 1
         )
-        parts[1].suptitle(f"round 1: one mask\n{agree}", fontsize=style["font_size"])
-        second = (
-            f"round 2: mask {first + 1} and a second one"
-            if len(disagreers)
-            else f"not needed; mask {first + 1} and a second one"
-        )
-        verdict = f"answer {defended}, true label {label} (case {_ROMAN[case]})"
-        parts[2].suptitle(f"{second}\n{verdict}", fontsize=style["font_size"])
     return figure
 
 
 _ROMAN = {Case.AGREED: "I: agreed", Case.DISAGREER: "II: disagreer", Case.MAJORITY: "III: majority"}
 
 
-def _overview(part: Any, image: NDArray[np.uint8], masks: MaskSet, colours: Sequence[Any]) -> None:
-    axes = part.subplots()
+def _overview(axes: Axes, image: NDArray[np.uint8], masks: MaskSet, colours: Sequence[Any]) -> None:
     _picture(axes, image)
     for top, bottom, left, right in masks.boxes:
-        axes.add_patch(_outline(top, bottom, left, right, edgecolor=colours[0], linewidth=0.5))
+        axes.add_patch(_outline(top, bottom, left, right, edgecolor=colours[0], linewidth=0.6))
     top, bottom, left, right = masks.boxes[0]
-    axes.add_patch(_outline(top, bottom, left, right, facecolor=colours[0], edgecolor=colours[0], alpha=0.45, linewidth=1.5))
+    axes.add_patch(_outline(top, bottom, left, right, facecolor=colours[0], alpha=0.45))
+    axes.add_patch(_outline(top, bottom, left, right, edgecolor=colours[0], linewidth=1.8))
     height, width = masks.patch_size
-    axes.add_patch(_outline(top + 2, top + 2 + height, left + 2, left + 2 + width, edgecolor=colours[3], linewidth=1.8))
-    rows, columns = masks.image_size
-    axes.set_xlabel(
-        f"{len(masks)} masks of {masks.mask_size[0]}x{masks.mask_size[1]} px (first one filled)\n"
-        f"cover any {height}x{width} px patch (red)\non {rows}x{columns} px"
+    margins = (masks.mask_size[0] - height) / 2, (masks.mask_size[1] - width) / 2
+    axes.add_patch(
+        _outline(top + margins[0], bottom - margins[0], left + margins[1], right - margins[1], edgecolor=colours[3], linewidth=1.8)
     )
-    part.suptitle("mask set\n")
+    rows, columns = masks.image_size
+    axes.set_title(
+        f"{len(masks)} masks of {masks.mask_size[0]}x{masks.mask_size[1]} px (blue)\n"
+        f"hide any {height}x{width} px patch (red)\non {rows}x{columns} px"
+    )
 
 
 def _copies(
-    part: Any,
+    axes: Axes,
     image: NDArray[np.uint8],
     boxes: Sequence[Sequence[NDArray[np.int64]]],
     labels: NDArray[np.int64],
     truth: int,
-    shape: tuple[int, int],
+    masks: MaskSet,
     colours: Sequence[Any],
-    first: int | None,
 ) -> None:
-    panels = part.subplots(*shape, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
-    for panel, hidden, label in zip(panels.flat, boxes, labels, strict=True):
-        shown = image.copy()
+    """Masked copies side by side in the order of the masks, each framed by whether its label is true."""
+    rows, columns = len(masks.row_starts), len(masks.column_starts)
+    axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
+    axes.axis("off")
+    for number, (hidden, label) in enumerate(zip(boxes, labels, strict=True)):
+        row, column = divmod(number, columns)
+        shown = image.transpose(1, 2, 0).copy()
         for top, bottom, left, right in hidden:
-            shown[:, top:bottom, left:right] = 128
-        _picture(panel, shown)
-        right_label = label == truth
-        for side in panel.spines.values():
-            side.set(visible=True, color=colours[2] if right_label else colours[3], linewidth=1.4)
-        if not right_label:
-            panel.text(
-                0.04,
-                0.96,
+            shown[top:bottom, left:right] = MASKED_GREY
+        gap = 0.05
+        axes.imshow(shown, extent=(column + gap, column + 1 - gap, row + 1 - gap, row + gap), interpolation="nearest")
+        colour = colours[2] if label == truth else colours[3]
+        frame = Rectangle((column + gap, row + gap), 1 - 2 * gap, 1 - 2 * gap, facecolor="none", edgecolor=colour, linewidth=1.4)
+        axes.add_patch(frame)
+        if label != truth:
+            axes.text(
+                column + 0.09,
+                row + 0.09,
                 str(label),
-                transform=panel.transAxes,
                 va="top",
                 color="white",
-                fontsize=6,
+                fontsize=max(5, 15 - 1.6 * rows),
                 fontweight="bold",
-                bbox={"facecolor": colours[3], "edgecolor": "none", "pad": 0.8},
+                bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
             )
-    part.supxlabel("blue-green frame: true label; red: the label shown" if first is None else "", fontsize=7)
+    axes.set(xlim=(0, columns), ylim=(rows, 0))
 
 
 def _picture(axes: Axes, image: NDArray[np.uint8]) -> None:

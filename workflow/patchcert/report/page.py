@@ -26,7 +26,7 @@ def page(
         tables: caption and Markdown text of each table, by its name.
         figures: caption and path of the PNG relative to the page, by name.
         versions: versions of what the study was run with.
-        images: images in each split, by dataset.
+        images: images in each split, by dataset; a dataset that no run uses is left out.
     """
     lines = [
         f"# Results of the {spoken(config['study'])} study",
@@ -73,9 +73,9 @@ def page(
 
 def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]) -> list[str]:
     lines = []
-    for name, dataset in config["datasets"].items():
-        size = "x".join(map(str, dataset["image_size"]))
-        counts = ", ".join(f"{count} {split}" for split, count in images[name].items())
+    for name, counted in images.items():
+        size = "x".join(map(str, config["datasets"][name]["image_size"]))
+        counts = ", ".join(f"{count} {split}" for split, count in counted.items())
         lines.append(f"* Dataset `{name}`: {counts} images of {size} pixels.")
     for name, settings in config["defenses"].items():
         patches = ", ".join("x".join(map(str, patch)) for patch in settings["patch_sizes"])

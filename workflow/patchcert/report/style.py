@@ -21,7 +21,7 @@ WIDTH = 7.2
 @contextmanager
 def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
     """Draw with the ``report`` block of the configuration (``palette``, ``font_size``, ...); gives the palette's colours."""
-    settings: dict[str, Any] = {
+    settings: Any = {
         "font.size": style["font_size"],
         "axes.labelsize": style["font_size"],
         "axes.titlesize": style["font_size"] + 1,

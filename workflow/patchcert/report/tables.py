@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from patchcert.report.ledger import counterparts
-from patchcert.report.results import in_order, spoken
+from patchcert.report.results import FACTS, in_order, spoken
 
 PAPERS = {"patchcleanser": "PC", "greedy_cutout": "GC"}
 
@@ -23,7 +25,7 @@ def with_published(results: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
 
 def _published(ledger: pd.DataFrame, model: str, training: str, metric: str, budget: str) -> str:
     found = counterparts(ledger, model, training, metric, budget)
-    return "; ".join(f"{row.published:.1f} ({PAPERS[row.paper]} {row.table})" for row in found.itertuples())
+    return "; ".join(f"{row.published:.1f} ({PAPERS.get(row.paper, row.paper)} {row.table})" for row in found.itertuples())
 
 
 def accuracy(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -36,10 +38,8 @@ def accuracy(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame,
     """
     table = with_published(results[results["metric"] != "undefended_clean"], ledger)
     compact = []
-    for (model, training, seed), part in table.groupby(["model", "training", "seed"], sort=False):
-        row = {"model": spoken(model), "training": spoken(training)}
-        if results["seed"].nunique() > 1:
-            row["seed"] = seed
+    for facts, part in table.groupby([fact for fact in FACTS if fact != "budget"], sort=False):
+        row = _named(dict(zip([fact for fact in FACTS if fact != "budget"], facts, strict=True)), results)
         for budget in in_order(table["budget"]):
             for metric, name in (("defended_clean", "clean"), ("certified", "certified")):
                 cell = part[(part["budget"] == budget) & (part["metric"] == metric)].iloc[0]
@@ -56,15 +56,25 @@ def vanilla(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, 
         The long table, and the compact one: a row a model, a column a training.
     """
     undefended = results[results["metric"] == "undefended_clean"]
-    facts = ["dataset", "model", "training", "seed"]
-    table = with_published(undefended.drop_duplicates(facts), ledger).drop(columns=["patch", "budget", "near_flips"])
+    table = with_published(undefended.drop_duplicates(["dataset", "model", "training", "seed"]), ledger).drop(
+        columns=["patch", "budget", "near_flips"]
+    )
     compact = []
-    for (model, seed), part in table.groupby(["model", "seed"], sort=False):
-        row = {"model": spoken(model)} | ({"seed": seed} if table["seed"].nunique() > 1 else {})
+    for (dataset, model, seed), part in table.groupby(["dataset", "model", "seed"], sort=False):
+        row = _named({"dataset": dataset, "model": model, "seed": seed}, results)
         row |= {f"{spoken(cell.training)}, %": _cell(cell._asdict()) for cell in part.itertuples()}
         row["published, %"] = "; ".join(text for text in part["published"] if text)
         compact.append(row)
     return table, pd.DataFrame(compact)
+
+
+def _named(facts: dict[str, Any], results: pd.DataFrame) -> dict[str, Any]:
+    """The facts that a reader needs to tell rows apart: model and training, and of the others those that vary."""
+    return {
+        fact: spoken(value) if isinstance(value, str) else value
+        for fact, value in facts.items()
+        if fact in ("model", "training") or results[fact].nunique() > 1
+    }
 
 
 def _cell(row: pd.Series | dict[str, float]) -> str:
@@ -73,4 +83,4 @@ def _cell(row: pd.Series | dict[str, float]) -> str:
 
 def as_markdown(compact: pd.DataFrame) -> str:
     """A compact table as Markdown."""
-    return compact.fillna("").to_markdown(index=False) + "\n"
+    return f"{compact.fillna('').to_markdown(index=False)}\n"

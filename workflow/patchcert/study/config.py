@@ -9,18 +9,42 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, relevance
+from jsonschema import Draft202012Validator, validators
+from jsonschema.exceptions import ValidationError
 
 from patchcert import InputError
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+TYPES = {
+    "object": "a block of keys",
+    "array": "a list in brackets",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number (YAML takes 1.0e-3 for one, and 1e-3 for a text)",
+    "null": "null",
+}
+"""The schema's types in a newcomer's words."""
+LIMITS = {
+    "minimum": "a number from {} up",
+    "exclusiveMinimum": "a number above {}",
+    "maximum": "a number up to {}",
+    "exclusiveMaximum": "a number below {}",
+    "minItems": "a list of {} or more entries",
+    "maxItems": "a list of {} or fewer entries",
+    "minProperties": "a block with {} key or more",
+    "minLength": "a text of {} character or more",
+    "uniqueItems": "each entry once",
+}
+"""What keeps within each limit of the schema."""
 
 
 @cache
@@ -36,130 +60,154 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         config: the parsed YAML of a configuration file, with what the command line changed.
 
     Raises:
-        InputError: an unknown key, a wrong type or value, or keys that contradict each other; the message gives the key, the
-            value and what to write instead.
+        InputError: unknown keys, wrong types or values, or keys that contradict each other; the message has a line for each,
+            with the key, the value and what to write instead.
     """
-    validator = Draft202012Validator(schema())
-    errors = sorted(validator.iter_errors(json.loads(json.dumps(config))), key=relevance)
-    if errors:
-        raise InputError("\n".join(dict.fromkeys(_explain(error) for error in errors)))
-    filled = copy.deepcopy(dict(config))
-    _fill(filled, schema())
-    _check_references(filled)
+    filled: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    errors = sorted(_validator().iter_errors(filled), key=lambda error: [str(part) for part in error.absolute_path])
+    faults = [line for error in errors for line in _explain(error)]
+    if not faults:
+        _fill(filled, schema())
+        faults = list(_contradictions(filled))
+    if faults:
+        raise InputError("\n".join(dict.fromkeys(faults)))
     return filled
 
 
-def _resolved(node: Mapping[str, Any]) -> dict[str, Any]:
+@cache
+def _validator() -> Any:
+    # YAML's 2.0, .nan and .inf are no whole number and no number here, though JSON Schema lets them pass
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+        }
+    )
+    return validators.extend(Draft202012Validator, type_checker=types)(schema())  # type: ignore[no-untyped-call]
+
+
+def resolved(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the schema with the definition that it refers to, if any, written out; its own keys win."""
     reference = node.get("$ref")
     return {**schema()["$defs"][reference.rsplit("/", 1)[1]], **node} if reference else dict(node)
 
 
 def _fill(value: Any, node: Mapping[str, Any]) -> None:
-    node = _resolved(node)
+    node = resolved(node)
     if isinstance(value, dict):
         for key, child in node.get("properties", {}).items():
-            child = _resolved(child)
+            child = resolved(child)
             if key not in value and "default" in child:
                 value[key] = copy.deepcopy(child["default"])
-            if key in value:
-                _fill(value[key], child)
-        extra = node.get("additionalProperties")
-        for key in value.keys() - node.get("properties", {}).keys():
-            if isinstance(extra, Mapping):
-                _fill(value[key], extra)
-    elif isinstance(value, list) and "items" in node:
+        for key in value:
+            _fill(value[key], _child(node, key))
+    elif isinstance(value, list):
         for item in value:
             _fill(item, node["items"])
 
 
-def _explain(error: ValidationError) -> str:
-    path = [str(part) for part in error.absolute_path]
-    node = _resolved(error.schema) if isinstance(error.schema, Mapping) else {}
-    if error.validator == "additionalProperties":
-        known = node["properties"]
-        unknown = [key for key in error.instance if key not in known]
-        return "\n".join(f"{_key([*path, key])}: unknown key; {_instead(key, known)}" for key in unknown)
-    if error.validator == "required":
-        missing = str(error.message).split("'")[1]
-        return f"{_key([*path, missing])}: missing; write for example {_example(missing, _property(error, missing))}"
-    if error.schema is False:
-        owner = error.absolute_path[-2] if len(error.absolute_path) > 1 else "this block"
-        return f"{_key(path)}: {_json(error.instance)} is not read by the strategy of {owner}; take the key out"
-    if error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
-        return f"{_key([*path, str(error.instance)])}: no name; write {node['description']}"
-    allowed = f"one of {', '.join(map(_json, error.validator_value))}" if error.validator == "enum" else None
-    wanted = allowed or node.get("description", str(error.message)).rstrip(".")
-    example = "" if allowed or not node.get("examples") else f"; write for example {_json(node['examples'][0])}"
-    reason = "" if allowed else f" ({error.message})" if error.validator not in ("pattern", "anyOf") else ""
-    return f"{_key(path)}: {_json(error.instance)} is wrong{reason}; it is: {wanted}{example}"
+def _child(node: Mapping[str, Any], part: str | int) -> dict[str, Any]:
+    """The schema of one key of a block or of one entry of a list."""
+    node = resolved(node)
+    return resolved(
+        node["items"] if isinstance(part, int) else node.get("properties", {}).get(part) or node["additionalProperties"]
+    )
 
 
-def _property(error: ValidationError, key: str) -> Mapping[str, Any]:
-    """The schema of a key that is missing; a conditional part of the schema does not describe it, its parent does."""
-    node: Any = schema()
-    for part in list(error.absolute_path):
-        node = _resolved(node)
-        node = (
-            node["items"] if isinstance(part, int) else node.get("properties", {}).get(part, node.get("additionalProperties"))
-        )
-    return _resolved(_resolved(node)["properties"][key])
+def _explain(error: ValidationError) -> list[str]:
+    """What is wrong, one line a fault: the key, the value, and what to write instead."""
+    path = list(error.absolute_path)
+    value: Any = error.instance
+    wanted: Any = error.validator_value
+    rule = str(error.validator)
+    if rule == "additionalProperties":
+        known = _node(path)["properties"]
+        return [f"{_key([*path, key])}: unknown key; {_instead(key, known)}" for key in value if key not in known]
+    if rule == "required":
+        example = {key: _node([*path, key])["examples"][0] for key in wanted if key not in value}
+        return [f"{_key([*path, key])}: missing; write for example {key}: {json.dumps(it)}" for key, it in example.items()]
+    if rule == "not":
+        return [f"{_key(path)}: {_json(value)} is not read by this training's strategy; take the key out"]
+    node: Any = error.schema
+    if "propertyNames" in error.absolute_schema_path:
+        return [f"{_key([*path, value])}: the name is wrong; write {node['description']}, for example {node['examples'][0]}"]
+    if rule == "enum":
+        return [f"{_key(path)}: {_json(value)} is wrong; write {' or '.join(wanted)}"]
+    if rule == "type":
+        right = " or ".join(TYPES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
+    elif rule == "pattern" or ("minItems" in node and node["minItems"] == node.get("maxItems")):
+        right = node["description"]
+    else:
+        right = LIMITS[rule].format(wanted)
+    return [f"{_key(path)}: {_json(value)} is wrong; write {right}, for example {json.dumps(_node(path)['examples'][0])}"]
 
 
-def _key(path: Iterable[str]) -> str:
-    return "configuration key " + (".".join(path) or "(top level)")
+def _node(path: Iterable[str | int]) -> dict[str, Any]:
+    """The part of the schema that describes a key; what it says of the key under a condition is left out."""
+    node = schema()
+    for part in path:
+        node = _child(node, part)
+    return node
+
+
+def _key(path: Iterable[str | int]) -> str:
+    return "configuration key " + (".".join(map(str, path)) or "(top level)")
 
 
 def _instead(key: str, known: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     if near:
-        return f"did you mean {near[0]!r}? {_example(near[0], _resolved(known[near[0]]))}"
+        return f"did you mean {near[0]!r}? Write for example {near[0]}: {json.dumps(resolved(known[near[0]])['examples'][0])}"
     return f"the keys here are {', '.join(known)}"
 
 
-def _example(key: str, node: Mapping[str, Any]) -> str:
-    return f"{key}: {_json(node['examples'][0])}"
-
-
 def _json(value: Any) -> str:
-    return json.dumps(value)
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 4]} ..."
 
 
-def _check_references(config: Mapping[str, Any]) -> None:
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Keys that contradict each other in a configuration that keeps to the schema."""
     trainings, datasets = config["trainings"], config["datasets"]
     for name, training in trainings.items():
-        _check_chain(name, trainings)
-        for number, block in enumerate(config["runs"]):
-            if name in block["trainings"] and "patch_size" in training and block["dataset"] in datasets:
-                _check_patch(f"trainings.{name}.patch_size", training["patch_size"], datasets[block["dataset"]])
+        yield from _chain_fault(name, trainings)
+        budgets = training.get("mask_budgets", [])
+        if len(budgets) == 2 and any(few > many for few, many in zip(*budgets, strict=True)):
+            yield (
+                f"{_key(['trainings', name, 'mask_budgets'])}: {budgets} are two mask sets of which the second has the larger "
+                f"masks; write the large masks first, {budgets[::-1]}"
+            )
     for number, block in enumerate(config["runs"]):
-        _check_name(f"runs.{number}.dataset", block["dataset"], datasets)
-        for training in block["trainings"]:
-            _check_name(f"runs.{number}.trainings", training, trainings)
-        for defense, settings in config["defenses"].items():
-            for patch in settings["patch_sizes"]:
-                _check_patch(f"defenses.{defense}.patch_sizes", patch, datasets[block["dataset"]])
+        yield from _name_fault(["runs", number, "dataset"], block["dataset"], "datasets", datasets)
+        for place, training in enumerate(block["trainings"]):
+            yield from _name_fault(["runs", number, "trainings", place], training, "trainings", trainings)
+        if block["dataset"] in datasets:
+            size = datasets[block["dataset"]]["image_size"]
+            for training in block["trainings"]:
+                if "patch_size" in trainings.get(training, {}):
+                    yield from _patch_fault(["trainings", training, "patch_size"], trainings[training]["patch_size"], size)
+            for defense, settings in config["defenses"].items():
+                for place, patch in enumerate(settings["patch_sizes"]):
+                    yield from _patch_fault(["defenses", defense, "patch_sizes", place], patch, size)
 
 
-def _check_name(key: str, name: str, known: Mapping[str, Any]) -> None:
+def _name_fault(path: Iterable[str | int], name: str, kind: str, known: Mapping[str, Any]) -> Iterator[str]:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         meant = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"{_key([key])}: {name!r} is not described; {meant}write one of {', '.join(known)}, or add its block")
+        yield f"{_key(path)}: {_json(name)} is not under {kind}; {meant}Write one of {', '.join(known)}, or add its block"
 
 
-def _check_chain(name: str, trainings: Mapping[str, Any]) -> None:
+def _chain_fault(name: str, trainings: Mapping[str, Any]) -> Iterator[str]:
     chain = [name]
-    while (start := trainings[chain[-1]]["start_from"]) is not None:
-        _check_name(f"trainings.{chain[-1]}.start_from", start, trainings)
-        if start in chain:
-            raise InputError(
-                f"{_key([f'trainings.{name}.start_from'])}: {' -> '.join([*chain, start])} never ends; write null for one"
-            )
+    while (start := trainings[chain[-1]]["start_from"]) in trainings and start not in chain:
         chain.append(start)
+    if start == name == min(chain):  # each loop is told once
+        yield f"{_key(['trainings', name, 'start_from'])}: {' -> '.join([*chain, name])} never ends; write null for one of them"
+    elif start is not None:
+        yield from _name_fault(["trainings", chain[-1], "start_from"], start, "trainings", trainings)
 
 
-def _check_patch(key: str, patch: list[int], dataset: Mapping[str, Any]) -> None:
-    if any(side > limit for side, limit in zip(patch, dataset["image_size"], strict=True)):
-        raise InputError(
-            f"{_key([key])}: {patch} does not fit into images of {dataset['image_size']} pixels; write a smaller patch"
-        )
+def _patch_fault(path: Iterable[str | int], patch: list[int], image: list[int]) -> Iterator[str]:
+    if any(side > limit for side, limit in zip(patch, image, strict=True)):
+        yield f"{_key(path)}: {patch} does not fit into images of {image} pixels; write a patch of at most {image}"

@@ -1,6 +1,6 @@
 """A pre-activation residual network for 32x32 images, 0.15 million parameters."""
 
-from timm.layers import BatchNormAct2d, create_conv2d
+from timm.layers import BatchNormAct2d, create_conv2d  # type: ignore[attr-defined]
 from timm.models.resnetv2 import ResNetV2
 from torch import nn
 

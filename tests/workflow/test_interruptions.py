@@ -1,0 +1,56 @@
+"""Jobs that are killed with SIGKILL, and go on: the end is that of an undisturbed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+KILLER = '''
+import os, pathlib, re, signal
+
+replace = pathlib.Path.replace
+def replace_and_die(self, target):
+    """Kill this process once, right after a file of the given name stands for the given time."""
+    moved = replace(self, target)
+    count = pathlib.Path(os.environ["KILL_MARKER"])
+    if re.search(os.environ["KILL_PATTERN"], str(target)):
+        with count.open("a") as stream:
+            stream.write("x")
+        if count.stat().st_size == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return moved
+pathlib.Path.replace = replace_and_die
+'''
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rule", "resumed"),
+    [
+        (r"\.scratch/train/train-\w+\.pt$", "train", "resumed after epoch 2"),
+        (r"\.scratch/predict/\w+/block-\d+\.npz$", "predict", "2 of 3 blocks were predicted before"),
+    ],
+)
+def test_a_killed_job_goes_on_and_ends_the_same(fresh, finished_once, tmp_path: Path, pattern, rule, resumed):
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(KILLER)
+    killed = {
+        "PYTHONPATH": f"{hooks}:{fresh.folder / 'workflow'}",
+        "KILL_PATTERN": pattern,
+        "KILL_MARKER": str(tmp_path / "moved"),
+    }
+    fresh.environment = killed
+    stopped = fresh.run("--cores", "1", check=False)
+    assert stopped.returncode != 0
+    assert f"Error in rule {rule}" in stopped.stdout + stopped.stderr
+    assert list((fresh.folder / "build/ci/results/.scratch").glob(f"{rule}/*"))
+
+    fresh.environment = {}
+    again = fresh.run()
+    assert resumed in again.stdout + again.stderr
+    assert fresh.outcome() == finished_once.outcome()
+    assert fresh.plan() == {}
+    assert not [path for path in (fresh.folder / "build/ci/results/.scratch").glob("*/*")]

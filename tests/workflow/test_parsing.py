@@ -1,0 +1,66 @@
+"""What a wrong configuration or registry says when the workflow is read, before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from workflow_study import Study
+
+pytestmark = pytest.mark.workflow
+
+
+def refused(study: Study) -> str:
+    done = study.run("--dry-run", check=False)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text
+    assert not (study.folder / "build").exists()
+    return text
+
+
+def test_a_misspelt_key_stops_with_the_right_one(fresh):
+    fresh.replace("config/ci.yaml", "split_sizes:", "split_size:")
+    text = refused(fresh)
+    assert "datasets.digits.split_size: unknown key" in text
+    assert "split_sizes" in text
+
+
+def test_a_wrong_value_stops_with_what_to_write(fresh):
+    fresh.edit_config("trainings.plain.epochs", "many")
+    text = refused(fresh)
+    assert "trainings.plain.epochs" in text
+    assert '"many"' in text
+
+
+def test_a_training_that_is_not_described_stops(fresh):
+    fresh.edit_config("runs", [{"dataset": "digits", "models": ["small_vit"], "trainings": ["plane"]}])
+    text = refused(fresh)
+    assert "'plane' is not described" in text
+    assert "did you mean 'plain'?" in text
+
+
+def test_a_source_that_is_not_registered_stops(fresh):
+    fresh.edit_config("datasets.digits.source", "numerals")
+    assert "config/sources.csv: no row named 'numerals'; it has digits" in refused(fresh)
+
+
+def test_a_damaged_registry_stops_with_its_row(fresh):
+    fresh.replace("config/sources.csv", "57523", "many")
+    text = refused(fresh)
+    assert "config/sources.csv" in text
+    assert "bytes" in text
+
+
+def test_a_wrong_digest_stops_the_fetch_with_both_and_leaves_nothing(fresh):
+    registry = fresh.folder / "config/sources.csv"
+    right = registry.read_text().splitlines()[1].split(",")[3]
+    fresh.replace("config/sources.csv", right, "0" * 64)
+    done = fresh.run("prepared", check=False)
+    assert done.returncode != 0
+    assert right in done.stdout + done.stderr
+    assert "0" * 64 in done.stdout + done.stderr
+    assert not [path for path in (fresh.folder / "data").glob("**/*") if path.is_file()]
+
+
+def test_the_default_study_is_planned_from_an_empty_clone(fresh):
+    done = fresh.run("--dry-run", "--configfile", "config/study.yaml")
+    assert "train" in done.stdout

@@ -1,0 +1,86 @@
+"""A copy of the project in which snakemake runs for real."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = {".git", ".dvc", ".venv", ".snakemake", "build", "data", "checkpoints", "results"}
+CONFIG = "config/ci.yaml"
+
+
+@dataclass
+class Study:
+    """A project folder of its own, with the package taken from that folder."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--configfile", CONFIG, *arguments]
+
+    def variables(self) -> dict[str, str]:
+        return os.environ | {"PYTHONPATH": str(self.folder / "workflow")} | self.environment
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.variables(), capture_output=True, text=True, check=False
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def plan(self, *targets: str) -> Counter[str]:
+        """Planned jobs by rule, without the target rules that only collect."""
+        text = self.run(*targets, "--dry-run").stdout
+        if "Nothing to be done" in text:
+            return Counter()
+        table = text.split("Job stats:")[1]
+        jobs = Counter({name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table.split("total")[0], re.MULTILINE)})
+        for name in ("all", "prepared", "trained", "predicted", "certified", "evaluated", "reported"):
+            del jobs[name]
+        return jobs
+
+    def edit_config(self, keys: str, value: Any) -> None:
+        """Set a key, given as a dotted path, in the configuration."""
+        path = self.folder / CONFIG
+        config = yaml.safe_load(path.read_text())
+        *parents, last = keys.split(".")
+        block = config
+        for key in parents:
+            block = block.setdefault(key, {})
+        block[last] = value
+        path.write_text(yaml.safe_dump(config))
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Replace text, which must be there, in a source file."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def outcome(self) -> dict[str, bytes]:
+        """What a run amounts to: weights, training logs, predictions and metrics, by path."""
+        build = self.folder / "build/ci"
+        kinds = ("checkpoints/**/weights.safetensors", "checkpoints/**/log.csv", "results/predictions/**/predictions.npz")
+        files = [path for kind in (*kinds, "results/metrics/*.json") for path in build.glob(kind)]
+        return {str(path.relative_to(build)): path.read_bytes() for path in files}
+
+
+def fresh_copy(folder: Path) -> Study:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in ROOT.iterdir():
+        if path.name in LEFT_OUT:
+            continue
+        copy = shutil.copytree if path.is_dir() else shutil.copy2
+        copy(path, folder / path.name)
+    return Study(folder)
