@@ -3,7 +3,7 @@
 
 rule certify:
     input:
-        index=ancient(rules.prepare.output.index),
+        index=rules.prepare.output.index,
         predictions=rules.gather_predictions.output[0],
     output:
         f"{RESULTS}/certificates/{{defense}}/{MASKED}.parquet",

@@ -37,12 +37,15 @@ def as_size(text):
 
 
 def configured_runs():
-    """The facts of every configured run, in the order of the configuration."""
-    return [
+    """The facts of every configured run, each once, by dataset, model and training as the configuration first names them."""
+    runs = [
         {"dataset": block["dataset"], "model": model, "training": training, "seed": seed}
         for block in config["runs"]
         for model, training, seed in product(block["models"], block["trainings"], block["seeds"])
     ]
+    named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in ("dataset", "model", "training", "seed")}
+    unique = {tuple(named[fact].index(run[fact]) for fact in named): run for run in runs}
+    return [unique[place] for place in sorted(unique)]
 
 
 def configured_masks(defense):
@@ -98,8 +101,8 @@ def architecture_modules(wildcards):
 def data_identity(wildcards):
     """Digest of what the images, labels and splits of a dataset depend on.
 
-    Train and predict take it as a parameter and the index as ancient: an index that was made anew with equal content, in a
-    restored clone for instance, reruns nothing, and one that would differ reruns everything.
+    It goes into the record of every checkpoint and prediction, so that weights that were restored from elsewhere are recognised
+    if they belong to other data.
     """
     digests = [entry.sha256 for entry in SOURCES[dataset_of(wildcards)["source"]]]
     code = adapter_code("prepare.py", loader_module(wildcards))

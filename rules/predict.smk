@@ -3,8 +3,8 @@
 
 rule predict:
     input:
-        files=ancient(source_files),
-        index=ancient(rules.prepare.output.index),
+        files=source_files,
+        index=rules.prepare.output.index,
         weights=rules.train.output.weights,
         record=rules.train.output.record,
     output:
@@ -54,5 +54,5 @@ PREDICTED = [facts for defense in config["defenses"] for facts in masked_runs(de
 rule predicted:
     input:
         # the shards too: one that was deleted is predicted again
-        gather.shard(every(rules.predict.output[0].replace("{scatteritem}", "{{scatteritem}}"), PREDICTED)),
+        [shard for facts in PREDICTED for shard in gather.shard(rules.predict.output[0], **facts)],
         every(rules.gather_predictions.output[0], PREDICTED),

@@ -3,8 +3,8 @@
 
 rule train:
     input:
-        files=ancient(source_files),
-        index=ancient(rules.prepare.output.index),
+        files=source_files,
+        index=rules.prepare.output.index,
         start=starting_weights,
     output:
         weights=f"{CHECKPOINTS}/{RUN}/weights.safetensors",

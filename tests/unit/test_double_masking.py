@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -129,7 +129,7 @@ def test_certify_is_algorithm_2(labels: np.ndarray, data: st.DataObject) -> None
     assert infer(labels[found]).tolist() == np.array(truth)[found].tolist()
 
 
-@pytest.mark.parametrize("pair", itertools.combinations_with_replacement(range(3), 2), ids=str)
+@pytest.mark.parametrize("pair", [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)], ids=str)
 def test_one_wrong_pair_takes_the_certificate_away(pair: tuple[int, int]) -> None:
     labels = np.full((2, 3, 3), 7)
     labels[1, pair[0], pair[1]] = labels[1, pair[1], pair[0]] = 6
@@ -260,16 +260,17 @@ class World:
             found[:, first, second] = np.where(one | other, self.fill, self.images) @ self.worth
         return found
 
-    @cache
-    def attacks(self, patch: Size) -> np.ndarray:
-        """Numbers of every image with every patch content at every position, [U, positions * contents]."""
-        contents = np.array(list(itertools.product(range(SHADES), repeat=patch[0] * patch[1])))
-        attacked = []
-        for top in range(self.masks.image_size[0] - patch[0] + 1):
-            for left in range(self.masks.image_size[1] - patch[1] + 1):
-                inside = self.region(top, left, patch)
-                attacked.append(((self.images * ~inside) @ self.worth)[:, None] + contents @ self.worth[inside])
-        return np.concatenate(attacked, axis=1).astype(np.int32)
+
+@lru_cache(maxsize=4)
+def attacks(tiny: World, patch: Size) -> np.ndarray:
+    """Numbers of every image with every patch content at every position, [U, positions * contents]."""
+    contents = np.array(list(itertools.product(range(SHADES), repeat=patch[0] * patch[1])))
+    attacked = []
+    for top in range(tiny.masks.image_size[0] - patch[0] + 1):
+        for left in range(tiny.masks.image_size[1] - patch[1] + 1):
+            inside = tiny.region(top, left, patch)
+            attacked.append(((tiny.images * ~inside) @ tiny.worth)[:, None] + contents @ tiny.worth[inside])
+    return np.concatenate(attacked, axis=1).astype(np.int32)
 
 
 @cache
@@ -299,7 +300,7 @@ def outcome(tiny: World, table: np.ndarray, truth: int, patch: Size) -> tuple[np
     predicted = table[tiny.shown]
     certified = certify(predicted, np.full(len(predicted), truth))
     right = infer(predicted) == truth
-    return certified, right, ~right[tiny.attacks(patch)].all(axis=1)
+    return certified, right, ~right[attacks(tiny, patch)].all(axis=1)
 
 
 WORLDS = {
@@ -332,7 +333,6 @@ def test_no_attack_on_a_certified_image_succeeds(name: str, fill: int) -> None:
                 assert not broken[certified].any(), (kind, truth, np.flatnonzero(certified & broken)[:3])
                 found[f"certified {kind}"] += int(certified.sum())
                 found["broken"] += int((right & broken).sum())
-                found["resisting without certificate"] += int((right & ~certified & ~broken).sum())
     # the test could have failed: there are certified images for every kind, and attacks do break others
     assert all(found[f"certified {kind}"] > 0 for kind in classifiers(tiny, 0, 0)), found
     assert found["broken"] > 0
@@ -374,7 +374,7 @@ def test_a_patch_that_the_masks_do_not_cover_breaks_certified_images(name: str, 
 @pytest.mark.parametrize("name", ["figure-3-right", "2x3", "3x3-2x2"])
 def test_one_mask_correctness_or_a_mere_vote_would_not_do(name: str) -> None:
     tiny = world(*WORLDS[name])
-    attacked = tiny.attacks(tiny.masks.patch_size)
+    attacked = attacks(tiny, tiny.masks.patch_size)
     by_one_mask = by_vote = 0
     for truth in range(SHADES):
         for table in classifiers(tiny, truth, truth).values():
@@ -409,7 +409,7 @@ def test_the_engine_the_certificate_and_the_defense_together(name: str, fill: in
         assert (predicted == table[tiny.shown]).all(), kind
         certified, right = certify(predicted, np.full(len(images), 2)), infer(predicted) == 2
         assert certified.any()
-        resists = right[tiny.attacks(tiny.masks.patch_size)].all(axis=1)
+        resists = right[attacks(tiny, tiny.masks.patch_size)].all(axis=1)
         assert resists[certified].all()
         broken_ones += int((right & ~resists).sum())
     assert broken_ones > 0

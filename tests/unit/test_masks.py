@@ -264,7 +264,7 @@ def test_a_patch_fits_into_the_image(patch: Size, message: str) -> None:
 
 @pytest.mark.parametrize("bad", BAD_SIZES, ids=str)
 def test_covers_wants_a_size(bad: Size) -> None:
-    with pytest.raises(InputError, match="^patch_size: .* is no size; write two positive whole numbers"):
+    with pytest.raises(InputError, match=r"^patch_size: .* is no size; write two positive whole numbers"):
         mask_set((6, 6), (2, 2), (3, 3)).covers(bad)
 
 

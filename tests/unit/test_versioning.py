@@ -139,9 +139,14 @@ def test_times_are_kept_even_if_the_block_fails(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old", encoding="utf-8")
     os.utime(path, (1_600_000_000, 1_600_000_000))
-    with pytest.raises(RuntimeError), kept_times([tmp_path]):
-        path.write_text("new", encoding="utf-8")
-        raise RuntimeError
+
+    def write_and_fail():
+        with kept_times([tmp_path]):
+            path.write_text("new", encoding="utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
     assert path.stat().st_mtime == 1_600_000_000
 
 

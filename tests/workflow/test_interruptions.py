@@ -53,4 +53,4 @@ def test_a_killed_job_goes_on_and_ends_the_same(fresh, finished_once, tmp_path: 
     assert resumed in again.stdout + again.stderr
     assert fresh.outcome() == finished_once.outcome()
     assert fresh.plan() == {}
-    assert not [path for path in (fresh.folder / "build/ci/results/.scratch").glob("*/*")]
+    assert not list((fresh.folder / "build/ci/results/.scratch").glob("*/*"))

@@ -81,7 +81,7 @@ def test_a_module_of_the_trainer_reruns_every_training(finished):
 
 
 def test_a_module_that_the_trainer_imports_reruns_every_training(finished):
-    finished.replace(f"{PACKAGE}/predict.py", "images.masked_fill(hidden[:, None], fill)", "images.masked_fill(hidden[:, None], fill + 0)")
+    finished.replace(f"{PACKAGE}/predict.py", "masked_fill(hidden[:, None], fill)", "masked_fill(hidden[:, None], fill + 0)")
     assert finished.plan()["train"] == 4
 
 

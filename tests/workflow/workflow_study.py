@@ -24,10 +24,12 @@ class Study:
     """A project folder of its own, with the package taken from that folder."""
 
     folder: Path
+    config: str = CONFIG
     environment: dict[str, str] = field(default_factory=dict)
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--configfile", CONFIG, *arguments]
+        # targets come first: Snakemake takes several files after --configfile
+        return [sys.executable, "-m", "snakemake", *arguments, "--configfile", self.config]
 
     def variables(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": str(self.folder / "workflow")} | self.environment
@@ -45,14 +47,15 @@ class Study:
         if "Nothing to be done" in text:
             return Counter()
         table = text.split("Job stats:")[1]
-        jobs = Counter({name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table.split("total")[0], re.MULTILINE)})
+        rows = re.findall(r"^(\w+) +(\d+)$", table.split("total")[0], re.MULTILINE)
+        jobs = Counter({name: int(count) for name, count in rows})
         for name in ("all", "prepared", "trained", "predicted", "certified", "evaluated", "reported"):
             del jobs[name]
         return jobs
 
     def edit_config(self, keys: str, value: Any) -> None:
         """Set a key, given as a dotted path, in the configuration."""
-        path = self.folder / CONFIG
+        path = self.folder / self.config
         config = yaml.safe_load(path.read_text())
         *parents, last = keys.split(".")
         block = config

@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         "images under every pair of masks, and give the labels to `patchcert certify`.",
     )
     for name, what in (("image", "image, pixels"), ("patch", "patch, pixels"), ("budget", "mask set")):
-        masks.add_argument(f"--{name}", type=int, nargs=2, required=True, metavar=("ROWS", "COLUMNS"), help=f"size of the {what}")
+        masks.add_argument(
+            f"--{name}", type=int, nargs=2, required=True, metavar=("ROWS", "COLUMNS"), help=f"size of the {what}"
+        )
     masks.set_defaults(command=_masks)
 
     certify = commands.add_parser(
@@ -97,7 +99,9 @@ def _read(predictions: Path, labels: Path | None) -> tuple[NDArray[Any], NDArray
         stored = _load(predictions)
         missing = {"pair_labels", "labels"} - set(stored)
         if missing:
-            raise InputError(f"{predictions}: no array named {', '.join(sorted(missing))}; it has {', '.join(stored) or 'none'}")
+            raise InputError(
+                f"{predictions}: no array named {', '.join(sorted(missing))}; it has {', '.join(stored) or 'none'}"
+            )
         return stored["pair_labels"], stored["labels"]
     if labels is None:
         raise InputError(f"{predictions}: its true labels are missing; write patchcert certify {predictions} labels.npy")

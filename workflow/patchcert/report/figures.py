@@ -21,7 +21,6 @@ from patchcert.report.ledger import counterparts
 from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
-
 MASKED_GREY = 128
 """What a masked pixel looks like: the mean colour, to which it is set after normalisation."""
 
@@ -144,7 +143,7 @@ def mask_set_rounds(
     majority = int(np.bincount(one_mask).argmax())
     disagreers = np.flatnonzero(one_mask != majority)
     trusted = [row for row in disagreers if (pair_labels[row] == one_mask[row]).all()]
-    first = int((trusted or list(disagreers) or [0])[0])
+    first = int([*trusted, *disagreers, 0][0])
     if len(disagreers):
         agreement = f"{len(disagreers)} of {len(one_mask)} labels disagree\nwith the majority, {majority}"
         second = f"round 2: mask {first + 1} and a second one"
@@ -161,7 +160,8 @@ def mask_set_rounds(
         panels[1].set_title(f"round 1: one mask\n{agreement}")
         panels[2].set_title(f"{second}\nanswer {defended} (case {_ROMAN[case]}),\ntrue label {label}")
         figure.supxlabel(
-            f"frames: green, the true label {label}; red, the wrong label written in the corner", fontsize=style["font_size"] - 1
+            f"frames: green, the true label {label}; red, the wrong label written in the corner",
+            fontsize=style["font_size"] - 1,
         )
     return figure
 
@@ -179,7 +179,9 @@ def _overview(axes: Axes, image: NDArray[np.uint8], masks: MaskSet, colours: Seq
     height, width = masks.patch_size
     margins = (masks.mask_size[0] - height) / 2, (masks.mask_size[1] - width) / 2
     axes.add_patch(
-        _outline(top + margins[0], bottom - margins[0], left + margins[1], right - margins[1], edgecolor=colours[3], linewidth=1.8)
+        _outline(
+            top + margins[0], bottom - margins[0], left + margins[1], right - margins[1], edgecolor=colours[3], linewidth=1.8
+        )
     )
     rows, columns = masks.image_size
     axes.set_title(
@@ -209,7 +211,9 @@ def _copies(
         gap = 0.05
         axes.imshow(shown, extent=(column + gap, column + 1 - gap, row + 1 - gap, row + gap), interpolation="nearest")
         colour = colours[2] if label == truth else colours[3]
-        frame = Rectangle((column + gap, row + gap), 1 - 2 * gap, 1 - 2 * gap, facecolor="none", edgecolor=colour, linewidth=1.4)
+        frame = Rectangle(
+            (column + gap, row + gap), 1 - 2 * gap, 1 - 2 * gap, facecolor="none", edgecolor=colour, linewidth=1.4
+        )
         axes.add_patch(frame)
         if label != truth:
             axes.text(

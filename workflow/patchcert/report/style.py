@@ -30,8 +30,6 @@ def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
         "legend.fontsize": style["font_size"],
         "figure.dpi": style["resolution"],
         "figure.constrained_layout.use": True,
-        "svg.hashsalt": "patchcert",
-        "svg.fonttype": "none",
     }
     with mpl.rc_context(), sns.axes_style("whitegrid"), mpl.rc_context(settings):
         mpl.use("agg")
@@ -40,7 +38,8 @@ def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write a figure as SVG and PNG; the same figure gives the same bytes."""
-    with whole_file(svg) as temporary:
+    # the salt makes the ids inside an SVG the same each time; matplotlib reads it when it writes, not when it draws
+    with whole_file(svg) as temporary, mpl.rc_context({"svg.hashsalt": "patchcert", "svg.fonttype": "none"}):
         figure.savefig(temporary, format="svg", metadata={"Date": None})
     with whole_file(png) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -65,7 +65,8 @@ def vanilla(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, 
         row |= {f"{spoken(cell.training)}, %": _cell(cell._asdict()) for cell in part.itertuples()}
         row["published, %"] = "; ".join(text for text in part["published"] if text)
         compact.append(row)
-    return table, pd.DataFrame(compact)
+    columns = dict.fromkeys(key for row in compact for key in row if key != "published, %")
+    return table, pd.DataFrame(compact, columns=[*columns, "published, %"])
 
 
 def _named(facts: dict[str, Any], results: pd.DataFrame) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         faults = list(_contradictions(filled))
     if faults:
         raise InputError("\n".join(dict.fromkeys(faults)))
-    return filled
+    # Snakemake compares parameters as text: in one order always, keys that only change places rerun nothing
+    ordered: dict[str, Any] = json.loads(json.dumps(filled, sort_keys=True))
+    return ordered
 
 
 @cache
@@ -182,7 +184,9 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         for place, training in enumerate(block["trainings"]):
             yield from _name_fault(["runs", number, "trainings", place], training, "trainings", trainings)
         if block["dataset"] in datasets:
-            size = datasets[block["dataset"]]["image_size"]
+            size, tests = datasets[block["dataset"]]["image_size"], datasets[block["dataset"]]["split_sizes"]["test"]
+            if (shards := config["predict"]["shards"]) > tests:
+                yield f"{_key(['predict', 'shards'])}: {shards} is more than the {tests} test images; write {tests} at most"
             for training in block["trainings"]:
                 if "patch_size" in trainings.get(training, {}):
                     yield from _patch_fault(["trainings", training, "patch_size"], trainings[training]["patch_size"], size)
@@ -194,8 +198,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
 def _name_fault(path: Iterable[str | int], name: str, kind: str, known: Mapping[str, Any]) -> Iterator[str]:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
-        yield f"{_key(path)}: {_json(name)} is not under {kind}; {meant}Write one of {', '.join(known)}, or add its block"
+        meant = f"did you mean {near[0]!r}? Write" if near else "write"
+        yield f"{_key(path)}: {_json(name)} is not under {kind}; {meant} one of {', '.join(known)}, or add its block"
 
 
 def _chain_fault(name: str, trainings: Mapping[str, Any]) -> Iterator[str]:

@@ -91,6 +91,11 @@ def _code(value: Any) -> str:
     return f"`{json.dumps(value)}`"
 
 
-if __name__ == "__main__":
-    with whole_file(FILE) as temporary:
+def write(file: Path = FILE) -> None:
+    """Write the documentation of the configuration."""
+    with whole_file(file) as temporary:
         temporary.write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

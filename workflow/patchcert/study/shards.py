@@ -6,6 +6,7 @@ on where it stopped.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,12 +65,18 @@ class Job:
             InputError: the weights were trained with other settings than the study asks for.
         """
         trained = read_json(self.record)["identity"]
-        wanted = {"model": self.model, "settings": dict(self.training), "seed": self.seed, "data": self.data}
-        for key, value in wanted.items():
-            if trained[key] != value:
+        found, wanted = (
+            {"model": model, "seed": seed, "data": data} | {f"settings.{key}": value for key, value in settings.items()}
+            for model, seed, data, settings in (
+                (trained["model"], trained["seed"], trained["data"], trained["settings"]),
+                (self.model, self.seed, self.data, self.training),
+            )
+        )
+        for key in dict.fromkeys([*wanted, *found]):
+            if found.get(key) != wanted.get(key):
                 raise InputError(
-                    f"{self.weights}: trained with {key} {trained[key]}, and the study asks for {value}; delete the file, or "
-                    "restore the one that belongs to this configuration"
+                    f"{self.weights}: trained with {key} {json.dumps(found.get(key))}, and the study asks for "
+                    f"{json.dumps(wanted.get(key))}; delete the file, or restore the one that belongs to this configuration"
                 )
         return {
             "model": self.model,
@@ -111,7 +118,7 @@ def predict_shard(job: Job, images: Images, block_size: int, output: Path, scrat
     model = registry.build(job.model, job.classes, job.masks.image_size)
     registry.load_weights(model, job.weights)
     normalise = registry.normalisation(job.model)
-    folder = scratch / settings_sha256([identity, images.ids])[:16]
+    folder = scratch / settings_sha256([identity, images.ids, block_size])[:16]
     starts = range(0, len(images.ids), block_size)
     files = [folder / f"block-{start:07d}.npz" for start in starts]
     missing = sum(not file.exists() for file in files)

@@ -111,8 +111,8 @@ def adopt(
 ) -> None:
     """Make Snakemake take restored files for its own, by two runs of it inside the one that is restoring.
 
-    The first makes what the target ``index`` names: Snakemake reruns a job of which an ancient input is missing and is
-    about to be made, so the indexes have to exist before anything else asks for them. The second notes the settings of
+    The first makes what the target ``index`` names: Snakemake reruns a job of which an input is about to be made, so the
+    indexes have to exist before anything else asks for them. The second notes the settings of
     all restored files (``--touch --forceall``), without which Snakemake would not notice a later change of a setting.
     File times stay as they are.
 

@@ -5,6 +5,8 @@ Each image is scaled to the study's size and given three equal colour channels.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,8 +45,12 @@ def images(files: Mapping[str, Path], image_ids: Sequence[str], image_size: tupl
 
 
 def _read(files: Mapping[str, Path]) -> NDArray[np.int64]:
-    table = np.loadtxt(files[FILE], delimiter=",", dtype=np.int64, ndmin=2)
+    fault = InputError(f"{files[FILE]}: no table of {SIDE * SIDE} grey levels (0 to {WHITE}) and a digit; fetch it anew")
+    try:
+        table = np.loadtxt(files[FILE], delimiter=",", dtype=np.int64, ndmin=2)
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise fault from error
     pixels, labels = table[:, :-1], table[:, -1]
     if table.shape[1] != SIDE * SIDE + 1 or pixels.min() < 0 or pixels.max() > WHITE or set(labels) - set(range(10)):
-        raise InputError(f"{files[FILE]}: no table of {SIDE * SIDE} grey levels (0 to {WHITE}) and a digit; fetch it anew")
+        raise fault
     return table

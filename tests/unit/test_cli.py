@@ -1,0 +1,78 @@
+"""The command line: masks and certificates without the workflow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from patchcert.cli import main
+from patchcert.defenses import double_masking
+from patchcert.masks import mask_set
+from patchcert.predictions import expand_pairs
+
+LABELS = np.array([1, 0, 1])
+PAIRS = np.array([[1, 1, 1], [0, 0, 2], [1, 1, 1]])
+
+
+def test_masks_prints_the_boxes(capsys):
+    assert main(["masks", "--image", "32", "24", "--patch", "5", "3", "--budget", "3", "2"]) == 0
+    printed = capsys.readouterr()
+    rows = [[int(part) for part in line.split(",")][1:] for line in printed.out.splitlines()[1:]]
+    masks = mask_set((32, 24), (5, 3), (3, 2))
+    assert rows == masks.boxes.tolist()
+    assert f"{len(masks)} masks" in printed.err
+    assert f"{len(masks.pairs)} unordered pairs" in printed.err
+
+
+@pytest.mark.parametrize("shape", ["pairs", "matrix", "npz"])
+def test_certify_answers_as_the_package(tmp_path, capsys, shape):
+    matrix = expand_pairs(PAIRS, 2)
+    if shape == "npz":
+        np.savez(tmp_path / "all.npz", pair_labels=matrix, labels=LABELS)
+        files = [str(tmp_path / "all.npz")]
+    else:
+        np.save(tmp_path / "pairs.npy", PAIRS if shape == "pairs" else matrix)
+        np.save(tmp_path / "labels.npy", LABELS)
+        files = [str(tmp_path / "pairs.npy"), str(tmp_path / "labels.npy")]
+    assert main(["certify", *files, "--output", str(tmp_path / "out.csv")]) == 0
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert table["certified"].tolist() == double_masking.certify(matrix, LABELS).tolist() == [True, False, True]
+    assert table["defended"].tolist() == double_masking.infer(matrix).tolist()
+    assert "certified accuracy: 66.7 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["masks", "--image", "4", "4", "--patch", "5", "5", "--budget", "2", "2"], "patch_size 5x5"),
+        (["certify", "pairs.npy"], "its true labels are missing; write patchcert certify"),
+        (["certify", "all.npz", "labels.npy"], "leave this file out"),
+        (["certify", "other.npz"], "no array named labels, pair_labels; it has something"),
+        (["certify", "text.npy", "labels.npy"], "no .npy or .npz file of numbers"),
+        (["certify", "pairs.npy", "labels.npy", "--confidence", "95"], "between 0 and 1"),
+        (["certify", "absent.npy", "labels.npy"], "absent.npy"),
+        (["certify", "four.npy", "labels.npy"], "4 pairs"),
+        (["certify", "pairs.npy", "pairs.npy"], "write one whole number for each"),
+    ],
+)
+def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    np.save("pairs.npy", PAIRS)
+    np.save("four.npy", np.zeros((3, 4), dtype=int))
+    np.save("labels.npy", LABELS)
+    np.savez("all.npz", pair_labels=expand_pairs(PAIRS, 2), labels=LABELS)
+    np.savez("other.npz", something=LABELS)
+    (tmp_path / "text.npy").write_text("no numbers")
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("patchcert: ")
+    assert len(error.splitlines()) == 1
+
+
+def test_wrong_arguments_show_the_usage(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["certify"])
+    assert stopped.value.code == 2
+    assert "usage: patchcert certify" in capsys.readouterr().err

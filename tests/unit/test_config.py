@@ -1,0 +1,643 @@
+"""The configuration: what is filled in, what each fault is answered with, and that the schema describes all of it."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import yaml
+from jsonschema import Draft202012Validator
+
+from patchcert import InputError, plugins
+from patchcert.study import reference as reference_module
+from patchcert.study.config import complete, resolved, schema
+from patchcert.study.reference import reference
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text("utf-8")) for name in ("study", "ci")}
+MISSING = object()
+
+MINIMAL: dict[str, Any] = {
+    "study": "tiny",
+    "datasets": {
+        "digits": {
+            "loader": "digits",
+            "source": "digits",
+            "classes": 10,
+            "image_size": [32, 32],
+            "split_sizes": {"calibration": 5, "test": 7},
+        }
+    },
+    "trainings": {"plain": {"strategy": "plain", "epochs": 3, "learning_rate": 0.01}},
+    "runs": [{"dataset": "digits", "models": ["small_vit"], "trainings": ["plain"]}],
+}
+
+FULL: dict[str, Any] = MINIMAL | {
+    "trainings": MINIMAL["trainings"]
+    | {
+        "cutout": {
+            "strategy": "random_cutout",
+            "start_from": "plain",
+            "epochs": 1,
+            "learning_rate": 0.01,
+            "cutout_size": [18, 18],
+        },
+        "greedy": {
+            "strategy": "greedy_cutout",
+            "start_from": "cutout",
+            "epochs": 1,
+            "learning_rate": 0.01,
+            "patch_size": [5, 5],
+            "mask_budgets": [[3, 3], [6, 6]],
+        },
+    },
+    "runs": [{"dataset": "digits", "models": ["small_vit"], "trainings": ["plain", "cutout", "greedy"]}],
+    "defenses": {"double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]]}},
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """FULL with the value at a dotted path replaced, or taken out where it is MISSING."""
+    config = copy.deepcopy(FULL)
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    node: Any = config
+    for part in parents:
+        node = node[part] if isinstance(node, list) else node.setdefault(part, {})
+    if value is MISSING:
+        del node[last]
+    else:
+        node[last] = value
+    return config
+
+
+# --- what is filled in -------------------------------------------------------------------------------------------------------
+
+
+def assert_kept(given: Any, filled: Any, place: str = "") -> None:
+    """Everything given stands unchanged in what was filled, and lists have no more entries than before."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            assert key in filled, f"{place}.{key} is lost"
+            assert_kept(value, filled[key], f"{place}.{key}")
+    elif isinstance(given, list):
+        assert len(given) == len(filled), place
+        for number, (before, after) in enumerate(zip(given, filled, strict=True)):
+            assert_kept(before, after, f"{place}.{number}")
+    else:
+        assert (type(given), given) == (type(filled), filled), place
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_configuration_keeps_its_meaning(name: str) -> None:
+    assert_kept(SHIPPED[name], complete(SHIPPED[name]))
+
+
+@pytest.mark.parametrize("config", [*SHIPPED.values(), MINIMAL, FULL], ids=[*SHIPPED, "minimal", "full"])
+def test_completing_twice_changes_nothing_more(config: dict[str, Any]) -> None:
+    assert complete(complete(config)) == complete(config)
+
+
+def test_the_argument_is_left_alone() -> None:
+    config = copy.deepcopy(FULL)
+    filled = complete(config)
+    filled["datasets"]["digits"]["image_size"].append(1)
+    filled["runs"][0]["seeds"].append(9)
+    assert config == FULL
+    assert complete(config)["runs"][0]["seeds"] == [0], "a default must not be shared between two completed configurations"
+
+
+def test_every_default_is_filled_also_in_nested_blocks() -> None:
+    filled = complete(FULL)
+    assert filled["device"] == "cpu"
+    assert filled["mirror"] is None
+    assert filled["directories"] == {
+        "data": "data",
+        "checkpoints": "checkpoints",
+        "results": "results",
+        "reports": "reports",
+    }
+    assert filled["datasets"]["digits"]["split_sizes"] == {"train": None, "calibration": 5, "test": 7}
+    assert filled["datasets"]["digits"]["split_seed"] == 0
+    assert filled["trainings"]["plain"] == {
+        "strategy": "plain",
+        "start_from": None,
+        "epochs": 3,
+        "batch_size": 64,
+        "learning_rate": 0.01,
+        "weight_decay": 0.05,
+        "warmup_epochs": 1,
+        "label_smoothing": 0,
+        "shift": 2,
+        "calibration_masks": 16,
+    }
+    assert filled["runs"][0]["seeds"] == [0]
+    assert filled["predict"] == {"fill": 0, "dtype": "float32", "batch_size": 128, "shards": 2, "block_size": 50}
+    assert filled["defenses"]["double_masking"]["numerical_margin"] == 0.0001
+    assert filled["evaluate"] == {"confidence": 0.95}
+    assert filled["report"] == {"palette": "colorblind", "font_size": 9, "resolution": 160, "example_image": None}
+
+
+def test_a_defense_that_is_left_out_stays_out() -> None:
+    assert complete(MINIMAL)["defenses"] == {}
+
+
+def keys_with_defaults(node: Mapping[str, Any], value: Any, place: str = "") -> Iterator[tuple[str, bool]]:
+    """Dotted path of each key of the schema that has a default, and whether the value has that key."""
+    node = resolved(node)
+    if isinstance(value, dict):
+        for key, child in node.get("properties", {}).items():
+            if "default" in resolved(child):
+                yield f"{place}.{key}", key in value
+            if key in value:
+                yield from keys_with_defaults(child, value[key], f"{place}.{key}")
+        for key in value.keys() - node.get("properties", {}).keys():
+            yield from keys_with_defaults(node["additionalProperties"], value[key], f"{place}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from keys_with_defaults(node["items"], item, f"{place}.{number}")
+
+
+@pytest.mark.parametrize("config", [*SHIPPED.values(), MINIMAL, FULL], ids=[*SHIPPED, "minimal", "full"])
+def test_no_key_with_a_default_is_missing_afterwards(config: dict[str, Any]) -> None:
+    found = dict(keys_with_defaults(schema(), complete(config)))
+    assert len(found) > 20
+    assert [key for key, present in found.items() if not present] == []
+
+
+def test_keys_that_yaml_reads_as_numbers_are_names() -> None:
+    config = copy.deepcopy(MINIMAL)
+    config["trainings"][2024] = config["trainings"]["plain"]
+    config["runs"][0]["trainings"] = ["2024"]
+    assert set(complete(config)["trainings"]) == {"plain", "2024"}
+
+
+# --- what each fault is answered with ----------------------------------------------------------------------------------------
+
+TRAINING_KEYS = (
+    "strategy, start_from, epochs, batch_size, learning_rate, weight_decay, warmup_epochs, label_smoothing, shift, "
+    "calibration_masks, cutout_size, patch_size, mask_budgets"
+)
+NAME = "write a name in lower-case letters, digits and underscores, for example"
+NUMBER = "write a number (YAML takes 1.0e-3 for one, and 1e-3 for a text), for example"
+MODELS = (
+    "write small_resnetv2, small_convnext, small_vit, small_resmlp, or timm's full name, architecture.tag, for example "
+    '"small_resnetv2"'
+)
+RUNS_EXAMPLE = '[{"dataset": "digits", "models": ["small_resnetv2"], "trainings": ["plain"]}]'
+TRAININGS_EXAMPLE = '{"plain": {"strategy": "plain", "epochs": 30, "learning_rate": 0.002}}'
+DATASET_EXAMPLE = (
+    '{"loader": "digits", "source": "digits", "classes": 10, "image_size": [32, 32], "split_sizes": {"calibration": 280, '
+    '"test": 400}}'
+)
+GREEDY = {"strategy": "greedy_cutout", "epochs": 1, "learning_rate": 0.1}
+
+FAULTS: list[tuple[str, Any, str]] = [
+    # an unknown key at each level, with and without a near one
+    ("studdy", 1, "studdy: unknown key; did you mean 'study'? Write for example study: \"default\""),
+    ("xyz", 1, f"xyz: unknown key; the keys here are {', '.join(schema()['properties'])}"),
+    ("directories.dat", "x", "directories.dat: unknown key; did you mean 'data'? Write for example data: \"data\""),
+    (
+        "datasets.digits.loder",
+        "x",
+        "datasets.digits.loder: unknown key; did you mean 'loader'? Write for example loader: \"digits\"",
+    ),
+    (
+        "datasets.digits.split_sizes.valid",
+        3,
+        "datasets.digits.split_sizes.valid: unknown key; the keys here are train, calibration, test",
+    ),
+    ("trainings.plain.epoch", 3, "trainings.plain.epoch: unknown key; did you mean 'epochs'? Write for example epochs: 10"),
+    ("trainings.plain.zzz", 3, f"trainings.plain.zzz: unknown key; the keys here are {TRAINING_KEYS}"),
+    (
+        "runs.0.model",
+        ["x"],
+        'runs.0.model: unknown key; did you mean \'models\'? Write for example models: ["small_resnetv2", "small_vit"]',
+    ),
+    (
+        "predict.batchsize",
+        3,
+        "predict.batchsize: unknown key; did you mean 'batch_size'? Write for example batch_size: 128",
+    ),
+    (
+        "defenses.double_mask",
+        {},
+        "defenses.double_mask: unknown key; did you mean 'double_masking'? Write for example double_masking: "
+        '{"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]]}',
+    ),
+    (
+        "defenses.double_masking.margin",
+        3,
+        "defenses.double_masking.margin: unknown key; the keys here are patch_sizes, mask_budgets, numerical_margin",
+    ),
+    (
+        "evaluate.confidance",
+        1,
+        "evaluate.confidance: unknown key; did you mean 'confidence'? Write for example confidence: 0.95",
+    ),
+    ("report.pallete", "x", "report.pallete: unknown key; did you mean 'palette'? Write for example palette: \"colorblind\""),
+    # a wrong type
+    ("mirror", 5, 'mirror: 5 is wrong; write a text or null, for example "/media/usb/patchcert"'),
+    ("mirror", ["a"], 'mirror: ["a"] is wrong; write a text or null, for example "/media/usb/patchcert"'),
+    ("study", 5, 'study: 5 is wrong; write a text, for example "default"'),
+    ("trainings.plain.epochs", "ten", 'trainings.plain.epochs: "ten" is wrong; write a whole number, for example 10'),
+    ("trainings.plain.epochs", 2.0, "trainings.plain.epochs: 2.0 is wrong; write a whole number, for example 10"),
+    ("trainings.plain.epochs", True, "trainings.plain.epochs: true is wrong; write a whole number, for example 10"),
+    ("trainings.plain.epochs", None, "trainings.plain.epochs: null is wrong; write a whole number, for example 10"),
+    ("trainings.plain.learning_rate", "1e-3", f'trainings.plain.learning_rate: "1e-3" is wrong; {NUMBER} 0.001'),
+    ("trainings.plain.learning_rate", math.nan, f"trainings.plain.learning_rate: NaN is wrong; {NUMBER} 0.001"),
+    ("trainings.plain.weight_decay", math.inf, f"trainings.plain.weight_decay: Infinity is wrong; {NUMBER} 0.05"),
+    ("trainings.plain.weight_decay", True, f"trainings.plain.weight_decay: true is wrong; {NUMBER} 0.05"),
+    (
+        "trainings.plain.start_from",
+        5,
+        'trainings.plain.start_from: 5 is wrong; write a text or null, for example "plain"',
+    ),
+    (
+        "datasets.digits.split_sizes.train",
+        "all",
+        'datasets.digits.split_sizes.train: "all" is wrong; write a whole number or null, for example 1000',
+    ),
+    (
+        "trainings.plain",
+        5,
+        'trainings.plain: 5 is wrong; write a block of keys, for example {"strategy": "plain", "epochs": 30,',
+    ),
+    ("trainings", None, f"trainings: null is wrong; write a block of keys, for example {TRAININGS_EXAMPLE}"),
+    ("predict", None, 'predict: null is wrong; write a block of keys, for example {"dtype": "float32", "shards": 2}'),
+    ("runs", {"a": 1}, f'runs: {{"a": 1}} is wrong; write a list in brackets, for example {RUNS_EXAMPLE}'),
+    ("runs.0", 5, f"runs.0: 5 is wrong; write a block of keys, for example {RUNS_EXAMPLE[1:-1]}"),
+    (
+        "runs.0.models",
+        "small_vit",
+        'runs.0.models: "small_vit" is wrong; write a list in brackets, for example ["small_resnetv2", "small_vit"]',
+    ),
+    (
+        "datasets.digits.image_size",
+        32,
+        "datasets.digits.image_size: 32 is wrong; write a list in brackets, for example [32, 32]",
+    ),
+    # a wrong choice
+    ("device", "gpu", 'device: "gpu" is wrong; write cpu or cuda'),
+    ("datasets.digits.loader", "mnist", 'datasets.digits.loader: "mnist" is wrong; write digits'),
+    ("datasets.digits.loader", None, "datasets.digits.loader: null is wrong; write digits"),
+    (
+        "trainings.plain.strategy",
+        "greedy",
+        'trainings.plain.strategy: "greedy" is wrong; write plain or random_cutout or greedy_cutout',
+    ),
+    ("predict.dtype", "float16", 'predict.dtype: "float16" is wrong; write float32 or bfloat16'),
+    # a value that is too small, too large, empty or repeated
+    ("trainings.plain.epochs", 0, "trainings.plain.epochs: 0 is wrong; write a number from 1 up, for example 10"),
+    (
+        "trainings.plain.learning_rate",
+        0,
+        "trainings.plain.learning_rate: 0 is wrong; write a number above 0, for example 0.001",
+    ),
+    (
+        "trainings.plain.label_smoothing",
+        1,
+        "trainings.plain.label_smoothing: 1 is wrong; write a number below 1, for example 0.1",
+    ),
+    ("datasets.digits.classes", 1, "datasets.digits.classes: 1 is wrong; write a number from 2 up, for example 10"),
+    (
+        "datasets.digits.classes",
+        65537,
+        "datasets.digits.classes: 65537 is wrong; write a number up to 65536, for example 10",
+    ),
+    ("evaluate.confidence", 1, "evaluate.confidence: 1 is wrong; write a number below 1, for example 0.95"),
+    ("evaluate.confidence", 0, "evaluate.confidence: 0 is wrong; write a number above 0, for example 0.95"),
+    ("report.resolution", 3, "report.resolution: 3 is wrong; write a number from 30 up, for example 160"),
+    ("report.palette", "", 'report.palette: "" is wrong; write a text of 1 character or more, for example "colorblind"'),
+    ("runs", [], f"runs: [] is wrong; write a list of 1 or more entries, for example {RUNS_EXAMPLE}"),
+    (
+        "runs.0.models",
+        [],
+        'runs.0.models: [] is wrong; write a list of 1 or more entries, for example ["small_resnetv2", "small_vit"]',
+    ),
+    ("runs.0.seeds", [], "runs.0.seeds: [] is wrong; write a list of 1 or more entries, for example [0, 1, 2]"),
+    ("runs.0.seeds", [0, 0], "runs.0.seeds: [0, 0] is wrong; write each entry once, for example [0, 1, 2]"),
+    ("runs.0.seeds", [-1], "runs.0.seeds.0: -1 is wrong; write a number from 0 up, for example 0"),
+    ("trainings", {}, f"trainings: {{}} is wrong; write a block with 1 key or more, for example {TRAININGS_EXAMPLE}"),
+    (
+        "datasets.digits.image_size",
+        [32],
+        "datasets.digits.image_size: [32] is wrong; write rows and columns, for example [32, 32]",
+    ),
+    (
+        "datasets.digits.image_size",
+        [3, 32, 32],
+        "datasets.digits.image_size: [3, 32, 32] is wrong; write rows and columns, for example [32, 32]",
+    ),
+    (
+        "datasets.digits.image_size",
+        [32, 0],
+        "datasets.digits.image_size.1: 0 is wrong; write a number from 1 up, for example 6",
+    ),
+    (
+        "trainings.greedy.mask_budgets",
+        [[2, 2], [3, 3], [6, 6]],
+        "trainings.greedy.mask_budgets: [[2, 2], [3, 3], [6, 6]] is wrong; write a list of 2 or fewer entries, for example "
+        "[[3, 3], [6, 6]]",
+    ),
+    # names
+    ("study", "My Study", f'study: "My Study" is wrong; {NAME} "default"'),
+    ("study", datetime.date(2024, 1, 2), f'study: "2024-01-02" is wrong; {NAME} "default"'),
+    ("datasets.digits.source", "Digits", f'datasets.digits.source: "Digits" is wrong; {NAME} "digits"'),
+    ("datasets.Big Digits", FULL["datasets"]["digits"], f"datasets.Big Digits: the name is wrong; {NAME} digits"),
+    ("trainings._plain", FULL["trainings"]["plain"], f"trainings._plain: the name is wrong; {NAME} digits"),
+    ("runs.0.models", ["small_resnet"], f'runs.0.models.0: "small_resnet" is wrong; {MODELS}'),
+    ("runs.0.models", ["small_vit", "resnet50"], f'runs.0.models.1: "resnet50" is wrong; {MODELS}'),
+    ("runs.0.models", ["vit_base_patch16_224"], f'runs.0.models.0: "vit_base_patch16_224" is wrong; {MODELS}'),
+    # missing keys
+    ("study", MISSING, 'study: missing; write for example study: "default"'),
+    ("datasets", MISSING, f'datasets: missing; write for example datasets: {{"digits": {DATASET_EXAMPLE}}}'),
+    ("trainings", MISSING, f"trainings: missing; write for example trainings: {TRAININGS_EXAMPLE}"),
+    ("runs", MISSING, f"runs: missing; write for example runs: {RUNS_EXAMPLE}"),
+    ("datasets.digits.loader", MISSING, 'datasets.digits.loader: missing; write for example loader: "digits"'),
+    ("datasets.digits.split_sizes.test", MISSING, "datasets.digits.split_sizes.test: missing; write for example test: 400"),
+    ("trainings.plain.strategy", MISSING, 'trainings.plain.strategy: missing; write for example strategy: "greedy_cutout"'),
+    ("trainings.plain.epochs", MISSING, "trainings.plain.epochs: missing; write for example epochs: 10"),
+    (
+        "runs.0.models",
+        MISSING,
+        'runs.0.models: missing; write for example models: ["small_resnetv2", "small_vit"]',
+    ),
+    (
+        "defenses.double_masking.patch_sizes",
+        MISSING,
+        "defenses.double_masking.patch_sizes: missing; write for example patch_sizes: [[5, 5]]",
+    ),
+    # settings that do not belong to a strategy, or that it lacks
+    (
+        "trainings.plain.cutout_size",
+        [18, 18],
+        "trainings.plain.cutout_size: [18, 18] is not read by this training's strategy; take the key out",
+    ),
+    (
+        "trainings.cutout.patch_size",
+        [5, 5],
+        "trainings.cutout.patch_size: [5, 5] is not read by this training's strategy; take the key out",
+    ),
+    (
+        "trainings.greedy.cutout_size",
+        [5, 5],
+        "trainings.greedy.cutout_size: [5, 5] is not read by this training's strategy; take the key out",
+    ),
+    (
+        "trainings.cutout.cutout_size",
+        MISSING,
+        "trainings.cutout.cutout_size: missing; write for example cutout_size: [18, 18]",
+    ),
+    ("trainings.greedy.patch_size", MISSING, "trainings.greedy.patch_size: missing; write for example patch_size: [5, 5]"),
+    (
+        "trainings.greedy.mask_budgets",
+        MISSING,
+        "trainings.greedy.mask_budgets: missing; write for example mask_budgets: [[3, 3], [6, 6]]",
+    ),
+    # keys that contradict each other
+    (
+        "runs.0.dataset",
+        "digit",
+        "runs.0.dataset: \"digit\" is not under datasets; did you mean 'digits'? Write one of digits, or add its block",
+    ),
+    (
+        "runs.0.dataset",
+        "cifar",
+        'runs.0.dataset: "cifar" is not under datasets; write one of digits, or add its block',
+    ),
+    (
+        "runs.0.trainings",
+        ["plain", "gredy"],
+        "runs.0.trainings.1: \"gredy\" is not under trainings; did you mean 'greedy'? Write one of plain, cutout, greedy, or "
+        "add its block",
+    ),
+    (
+        "trainings.cutout.start_from",
+        "plian",
+        "trainings.cutout.start_from: \"plian\" is not under trainings; did you mean 'plain'? Write one of plain, cutout, "
+        "greedy, or add its block",
+    ),
+    (
+        "trainings.plain.start_from",
+        "plain",
+        "trainings.plain.start_from: plain -> plain never ends; write null for one of them",
+    ),
+    (
+        "trainings.plain.start_from",
+        "greedy",
+        "trainings.cutout.start_from: cutout -> plain -> greedy -> cutout never ends; write null for one of them",
+    ),
+    (
+        "defenses.double_masking.patch_sizes",
+        [[5, 5], [33, 5]],
+        "defenses.double_masking.patch_sizes.1: [33, 5] does not fit into images of [32, 32] pixels; write a patch of at most "
+        "[32, 32]",
+    ),
+    (
+        "trainings.greedy.patch_size",
+        [5, 33],
+        "trainings.greedy.patch_size: [5, 33] does not fit into images of [32, 32] pixels; write a patch of at most [32, 32]",
+    ),
+    ("predict.shards", 8, "predict.shards: 8 is more than the 7 test images; write 7 at most"),
+    (
+        "trainings.greedy.mask_budgets",
+        [[6, 6], [3, 3]],
+        "trainings.greedy.mask_budgets: [[6, 6], [3, 3]] are two mask sets of which the second has the larger masks; write the "
+        "large masks first, [[3, 3], [6, 6]]",
+    ),
+]
+
+
+def messages(config: dict[str, Any]) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        complete(config)
+    return str(caught.value).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"), FAULTS, ids=[f"{number}-{path}" for number, (path, _, _) in enumerate(FAULTS)]
+)
+def test_a_fault_is_answered_with_one_line_that_says_what_to_write(path: str, value: Any, message: str) -> None:
+    (line,) = messages(changed(path, value))
+    if message.endswith(","):  # an example whose rest is tested elsewhere
+        line = line[: len(f"configuration key {message}")]
+    assert line == f"configuration key {message}"
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, value) for path, value, _ in FAULTS])
+def test_no_message_is_noise(path: str, value: Any) -> None:
+    for line in messages(changed(path, value)):
+        assert len(line) <= 3 * 128
+        for noise in ("None", "True", "False", "{'", "['", "$ref", "$defs", "additionalProperties", "is not of type", "schema"):
+            assert noise not in line
+
+
+def test_each_of_several_faults_has_its_line() -> None:
+    config = changed("trainings.plain.epochs", 0)
+    config["device"] = "gpu"
+    config["runs"][0]["sedes"] = [1]
+    assert messages(config) == [
+        'configuration key device: "gpu" is wrong; write cpu or cuda',
+        "configuration key runs.0.sedes: unknown key; did you mean 'seeds'? Write for example seeds: [0, 1, 2]",
+        "configuration key trainings.plain.epochs: 0 is wrong; write a number from 1 up, for example 10",
+    ]
+
+
+def test_several_unknown_keys_in_one_block_have_a_line_each() -> None:
+    assert len(messages(changed("predict", {"x": 1, "y": 2}))) == 2
+
+
+def test_several_missing_keys_in_one_block_have_a_line_each() -> None:
+    assert [line.split(":")[0].split()[-1] for line in messages({})] == ["study", "datasets", "trainings", "runs"]
+
+
+def test_an_unknown_start_is_told_once_though_others_start_from_there() -> None:
+    assert len(messages(changed("trainings.plain.start_from", "nowhere"))) == 1
+
+
+def test_a_long_value_is_shortened() -> None:
+    (line,) = messages(changed("study", "x" * 500 + "!"))
+    assert f'"{"x" * 55} ... is wrong' in line
+    assert len(line) < 250
+
+
+def test_a_patch_may_be_as_large_as_the_image() -> None:
+    complete(changed("defenses.double_masking.patch_sizes", [[32, 32]]))
+
+
+def test_a_patch_of_a_training_that_no_run_names_is_not_compared_with_images() -> None:
+    config = changed("trainings.greedy.patch_size", [99, 99])
+    config["runs"][0]["trainings"] = ["plain"]
+    complete(config)
+
+
+def test_mask_sets_of_one_size_along_an_axis_are_in_order() -> None:
+    complete(changed("trainings.greedy.mask_budgets", [[3, 3], [3, 6]]))
+
+
+# --- the schema --------------------------------------------------------------------------------------------------------------
+
+
+def described(node: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+    """Dotted path, sub-schema and parent of every key that can be configured, blocks by name and list entries included."""
+    for key, child in node.get("properties", {}).items():
+        yield f"{place}{key}", resolved(child), node
+        yield from described(resolved(child), f"{place}{key}.")
+    for below, name in (("additionalProperties", "NAME"), ("items", "N")):
+        if isinstance(node.get(below), Mapping):
+            yield f"{place}{name}", resolved(node[below]), node
+            yield from described(resolved(node[below]), f"{place}{name}.")
+
+
+DESCRIBED = list(described(schema()))
+
+
+def test_the_schema_is_itself_valid_and_closed() -> None:
+    Draft202012Validator.check_schema(schema())
+    blocks = [node for _, node, _ in [("", schema(), {}), *DESCRIBED] if "properties" in node]
+    assert len(blocks) > 8
+    assert all(node["additionalProperties"] is False for node in blocks)
+
+
+@pytest.mark.parametrize(("place", "node", "parent"), DESCRIBED, ids=[place for place, _, _ in DESCRIBED])
+def test_a_key_is_described_and_its_examples_are_right(place: str, node: dict[str, Any], parent: Mapping[str, Any]) -> None:
+    assert node["description"]
+    assert node["examples"]
+    checker = Draft202012Validator({"$defs": schema()["$defs"], **node})
+    for example in node["examples"] + ([node["default"]] if "default" in node else []):
+        assert [error.message for error in checker.iter_errors(example)] == []
+
+
+@pytest.mark.parametrize(("place", "node", "parent"), DESCRIBED, ids=[place for place, _, _ in DESCRIBED])
+def test_a_key_is_required_or_has_a_default_or_is_said_to_be_optional(
+    place: str, node: dict[str, Any], parent: Mapping[str, Any]
+) -> None:
+    name = place.split(".")[-1]
+    if name not in ("NAME", "N"):
+        required = name in parent.get("required", [])
+        optional = bool(re.search(r"\((random|greedy)_cutout only\)|; optional\.", node["description"]))
+        assert [required, "default" in node, optional].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        (("trainings", "additionalProperties", "properties", "strategy"), "patchcert.training.strategies"),
+        (("datasets", "additionalProperties", "properties", "loader"), "patchcert.datasets.loaders"),
+    ],
+)
+def test_the_choices_are_the_modules_that_there_are(path: tuple[str, ...], package: str) -> None:
+    node = schema()["properties"]
+    for part in path:
+        node = node[part]
+    assert sorted(node["enum"]) == plugins.names(package)
+
+
+def test_the_models_are_the_architectures_that_there_are_and_timms() -> None:
+    node = schema()["properties"]["runs"]["items"]["properties"]["models"]["items"]
+    (choices,) = re.fullmatch(r"\^\((.*)\)\$", node["pattern"]).groups()  # type: ignore[union-attr]
+    *small, timms = choices.split("|")
+    assert sorted(small) == plugins.names("patchcert.models.architectures")
+    assert timms == r"[a-z0-9_]+\.[a-z0-9_]+"
+    assert all(name in node["description"] for name in small)
+
+
+def test_every_name_that_timm_publishes_can_be_configured() -> None:
+    pattern = schema()["properties"]["runs"]["items"]["properties"]["models"]["items"]["pattern"]
+    assert [name for name in timm.list_pretrained() if not re.search(pattern, name)] == []
+
+
+def test_a_strategys_own_keys_are_described_as_its_own() -> None:
+    training = schema()["properties"]["trainings"]["additionalProperties"]
+    for case in training["allOf"]:
+        strategy = case["if"]["properties"]["strategy"]["const"]
+        for key in case["then"].get("required", []):
+            assert f"({strategy} only)" in training["properties"][key]["description"]
+
+
+# --- docs/configuration.md ---------------------------------------------------------------------------------------------------
+
+
+def test_the_documentation_is_what_the_schema_says(golden: Callable[[Path, str], None]) -> None:
+    assert reference_module.FILE == ROOT / "docs" / "configuration.md"
+    golden(reference_module.FILE, reference())
+
+
+def test_the_documentation_is_written_with_its_folder(tmp_path: Path) -> None:
+    reference_module.write(tmp_path / "docs" / "configuration.md")
+    assert (tmp_path / "docs" / "configuration.md").read_text("utf-8") == reference()
+
+
+def test_the_documentation_has_a_row_for_every_key() -> None:
+    rows = {line.split("`")[1]: line for line in reference().splitlines() if line.startswith("| `")}
+    # list entries and blocks by name have no row of their own: their keys, or the list's row, say it
+    keys = {place for place, _, _ in DESCRIBED if place.split(".")[-1] not in ("NAME", "N")}
+    assert set(rows) == keys
+    assert all(node["description"] in rows[place] for place, node, _ in DESCRIBED if place in rows)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `trainings.NAME.epochs` | whole number from 1 | required | Passes over the training images. | `10` |",
+        "| `trainings.NAME.batch_size` | whole number from 1 | `64` | Images a step. | `64` |",
+        "| `evaluate.confidence` | number above 0 below 1 | `0.95` | Level of the Wilson intervals of accuracies. | `0.95` |",
+        "| `runs.N.seeds` | list of whole numbers from 0 | `[0]` | Seeds of the training runs. | `[0, 1, 2]` |",
+        '| `trainings.NAME.cutout_size` | `[rows, columns]` | required with `"random_cutout"` | Rows and columns',
+        '| `trainings.NAME.mask_budgets` | list of `[rows, columns]`, at most 2 | required with `"greedy_cutout"` |',
+        "| `mirror` | text or `null` | `null` |",
+        '| `device` | `"cpu"` or `"cuda"` | `"cpu"` |',
+        "| `datasets.NAME.source` | name | required |",
+        "| `defenses.double_masking` | block | none |",
+        "| `runs.N.models` | list of names | required |",
+    ],
+)
+def test_a_row_says_what_a_key_takes(row: str) -> None:
+    assert row in reference()

@@ -1,0 +1,203 @@
+"""Classifiers by name: what is built, how images are handed to them, and weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from patchcert import InputError, plugins
+from patchcert.models import registry
+
+torch.set_num_threads(1)
+
+SMALL = plugins.names("patchcert.models.architectures")
+TIMM = "test_byobnet.r160_in1k"
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("classes", [2, 10])
+def test_a_small_architecture_gives_logits_and_has_few_parameters(name: str, classes: int) -> None:
+    torch.manual_seed(0)
+    model = registry.build(name, classes, (32, 32)).eval()
+    with torch.inference_mode():
+        logits = model(torch.randn(3, 3, 32, 32))
+    assert logits.shape == (3, classes)
+    assert logits.isfinite().all()
+    assert 100_000 <= sum(parameter.numel() for parameter in model.parameters()) <= 500_000
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_architecture_takes_images_of_the_size_that_it_was_built_for(name: str) -> None:
+    model = registry.build(name, 10, (64, 32)).eval()
+    with torch.inference_mode():
+        assert model(torch.randn(1, 3, 64, 32)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_pixel_and_every_channel_counts(name: str) -> None:
+    torch.manual_seed(0)
+    model = registry.build(name, 10, (32, 32)).eval()
+    for parameter in model.parameters():  # timm starts the last layer of some at zero
+        torch.nn.init.normal_(parameter, std=0.1)
+    images = torch.randn(1, 3, 32, 32, requires_grad=True)
+    model(images).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert images.grad is not None
+    assert (images.grad.abs().amax(dim=(0, 1)) > 0).float().mean() > 0.95
+    assert (images.grad.abs().amax(dim=(0, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_building_depends_on_the_seed_alone(name: str) -> None:
+    states = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        states.append(
+            torch.cat([tensor.float().flatten() for tensor in registry.build(name, 10, (32, 32)).state_dict().values()])
+        )
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_a_timm_model_is_built_without_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    create = timm.create_model
+
+    def create_model(name: str, **settings: object) -> torch.nn.Module:
+        asked.append((name, settings))
+        return create(name, **settings)
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    model = registry.build(TIMM, 7, (160, 160)).eval()
+    assert asked == [(TIMM, {"pretrained": False, "num_classes": 7})]
+    with torch.inference_mode():
+        assert model(torch.randn(2, 3, 160, 160)).shape == (2, 7)
+
+
+# --- names that are refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [lambda name: registry.build(name, 10, (32, 32)), registry.normalisation])
+def test_a_timm_name_without_its_tag_is_answered_with_the_full_names(function) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError) as caught:
+        function("resmlp_24_224")
+    assert str(caught.value) == (
+        "model: 'resmlp_24_224' names no weights; write the full name, one of resmlp_24_224.fb_dino, "
+        "resmlp_24_224.fb_distilled_in1k, resmlp_24_224.fb_in1k"
+    )
+
+
+def test_a_timm_name_with_an_unknown_tag_is_answered_with_the_full_names() -> None:
+    with pytest.raises(
+        InputError, match=r"'resmlp_24_224\.fb' names no weights; write the full name, one of resmlp_24_224\.fb_d"
+    ):
+        registry.build("resmlp_24_224.fb", 10, (224, 224))
+
+
+def test_a_timm_architecture_without_published_weights() -> None:
+    with pytest.raises(InputError) as caught:
+        registry.build("beit3_giant_patch14_224", 10, (224, 224))
+    assert str(caught.value) == (
+        "model: 'beit3_giant_patch14_224' names no weights; timm has none for it; choose another model"
+    )
+
+
+def test_an_unknown_timm_name_is_answered_with_near_ones() -> None:
+    with pytest.raises(
+        InputError, match=r"timm has no 'vit_bse_patch16_224\.augreg_in21k'; did you mean vit_base_patch16_224\."
+    ):
+        registry.build("vit_bse_patch16_224.augreg_in21k", 10, (224, 224))
+
+
+def test_an_unknown_timm_name_that_is_near_nothing() -> None:
+    with pytest.raises(InputError, match=r"timm has no 'qqq\.zzz'; did you mean another name\?"):
+        registry.build("qqq.zzz", 10, (224, 224))
+
+
+def test_an_unknown_small_architecture() -> None:
+    with pytest.raises(InputError) as caught:
+        registry.build("small_resnet", 10, (32, 32))
+    assert str(caught.value) == (
+        f"architectures: 'small_resnet' is unknown; did you mean 'small_resnetv2'? write one of {', '.join(SMALL)}"
+    )
+
+
+# --- normalisation -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_architectures_take_images_from_minus_one_to_one(name: str) -> None:
+    normalise = registry.normalisation(name)
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 2, 2)
+    shown = normalise(images)
+    assert (shown.dtype, shown.shape) == (torch.float32, images.shape)
+    torch.testing.assert_close(shown[:, 0, 0, 0], torch.tensor([-1.0, -0.6, 1.0]))
+
+
+def test_timm_models_take_images_as_timm_publishes_channel_by_channel() -> None:
+    normalise = registry.normalisation(TIMM)
+    assert (normalise.mean, normalise.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    image = torch.tensor([0, 255, 51], dtype=torch.uint8).view(1, 3, 1, 1)
+    wanted = torch.tensor([(0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0.2 - 0.406) / 0.225]).view(1, 3, 1, 1)
+    torch.testing.assert_close(normalise(image), wanted)
+
+
+def test_the_vision_transformer_of_the_papers_is_normalised_around_one_half() -> None:
+    published = registry.normalisation("vit_base_patch16_224.augreg_in21k_ft_in1k")
+    assert published == registry.Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_a_timm_model_whose_settings_are_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: None)
+    with pytest.raises(InputError, match=f"timm publishes no settings for '{TIMM}'; choose a name that it lists as pretrained"):
+        registry.normalisation(TIMM)
+
+
+# --- weights -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_come_back_as_they_were_and_equal_weights_are_equal_bytes(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    saved = registry.build(name, 10, (32, 32)).to(memory_format=torch.channels_last)
+    registry.save_weights(saved, tmp_path / "deep" / "a.safetensors")
+    registry.save_weights(saved, tmp_path / "b.safetensors")
+    assert (tmp_path / "deep" / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = registry.build(name, 10, (32, 32))
+    registry.load_weights(loaded, tmp_path / "b.safetensors")
+    states = saved.state_dict(), loaded.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_weights_that_cannot_be_written_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(registry.safetensors.torch, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        registry.save_weights(torch.nn.Linear(2, 2), tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "classes"), [("small_vit", 10), ("small_resnetv2", 11)], ids=["architecture", "classes"])
+def test_weights_of_another_model(name: str, classes: int, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    registry.save_weights(registry.build("small_resnetv2", 10, (32, 32)), path)
+    with pytest.raises(InputError) as caught:
+        registry.load_weights(registry.build(name, classes, (32, 32)), path)
+    assert str(caught.value).startswith(f"{path}: no weights of this model (")
+    assert str(caught.value).endswith("; train it anew")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 1000, -1])
+def test_weights_that_are_damaged(keep: int, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    model = registry.build("small_resnetv2", 10, (32, 32))
+    registry.save_weights(model, path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"w\.safetensors: no weights of this model \(.*\); train it anew"):
+        registry.load_weights(model, path)

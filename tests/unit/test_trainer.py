@@ -1,0 +1,540 @@
+"""The trainer: reproducible to the byte, resumable to the byte, and the best epoch by the stated rule."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from patchcert import InputError
+from patchcert.datasets.index import Images
+from patchcert.models import registry
+from patchcert.training import trainer
+from patchcert.training.strategy import strategy
+from patchcert.training.trainer import Run, State, shifted, train
+
+torch.set_num_threads(1)
+
+PACKAGE_PARENT = Path(__file__).parents[2] / "workflow"
+RESULTS = {"weights.safetensors", "record.json", "log.csv"}
+
+SETTINGS: dict[str, Any] = {
+    "strategy": "random_cutout",
+    "epochs": 3,
+    "batch_size": 16,
+    "learning_rate": 0.002,
+    "weight_decay": 0.05,
+    "warmup_epochs": 1,
+    "label_smoothing": 0.1,
+    "shift": 2,
+    "calibration_masks": 3,
+    "cutout_size": [18, 18],
+}
+RUN = Run("small_resnetv2", SETTINGS, seed=0, image_size=(32, 32), classes=4, data="data", code="code")
+
+
+def with_settings(run: Run = RUN, **changes: Any) -> Run:
+    kept = {key: value for key, value in (dict(run.settings) | changes).items() if value is not None}
+    return dataclasses.replace(run, settings=kept)
+
+
+def images(count: int, seed: int) -> Images:
+    """Noise with a bright quarter, the label."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    pixels = random.integers(0, 120, (count, 3, 32, 32), dtype=np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        top, left = divmod(int(label), 2)
+        image[:, 16 * top : 16 * top + 16, 16 * left : 16 * left + 16] += 120
+    return Images(np.array([f"{seed}-{number}" for number in range(count)]), pixels, labels.astype(np.int64))
+
+
+PARTS = images(40, 1), images(12, 2)
+
+
+def trained(folder: Path, run: Run = RUN) -> dict[str, bytes]:
+    """Train into a folder and give the bytes of everything that is there afterwards."""
+    train(run, *PARTS, folder / "output", folder / "scratch")
+    assert list((folder / "scratch").iterdir()) == [], "the state is of no use after the end"
+    return {path.name: path.read_bytes() for path in (folder / "output").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return trained(tmp_path_factory.mktemp("undisturbed"))
+
+
+# --- reproducible ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_writes_weights_record_and_log(undisturbed: dict[str, bytes]) -> None:
+    assert set(undisturbed) == RESULTS
+
+
+def test_the_same_run_gives_the_same_bytes(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    torch.manual_seed(99)  # what went on before in this process must not count
+    torch.rand(7)
+    assert trained(tmp_path) == undisturbed
+
+
+def test_another_seed_gives_other_weights(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    other = trained(tmp_path, dataclasses.replace(RUN, seed=1))
+    assert all(other[name] != undisturbed[name] for name in RESULTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"shift": 0}, {"label_smoothing": 0.0}, {"weight_decay": 0.5}, {"batch_size": 40}, {"warmup_epochs": 0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_counts(undisturbed: dict[str, bytes], tmp_path: Path, change: dict[str, Any]) -> None:
+    assert trained(tmp_path, with_settings(**change))["weights.safetensors"] != undisturbed["weights.safetensors"]
+
+
+def test_the_classifier_learns(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    trained(tmp_path, with_settings(strategy="plain", cutout_size=None, epochs=6, learning_rate=0.01))
+    log = pd.read_csv(tmp_path / "output" / "log.csv")
+    assert log["training_loss"].iloc[-1] < 0.75 * log["training_loss"].iloc[0]
+    assert log["calibration_accuracy"].max() > 0.7, "one in four is chance"
+
+
+def test_calibration_images_choose_the_epoch_and_teach_nothing(tmp_path: Path) -> None:
+    run = with_settings(epochs=1)
+    calibration = PARTS[1]
+    others = Images(calibration.ids, 255 - calibration.pixels, calibration.labels[::-1].copy())
+    train(run, *PARTS, tmp_path / "a", tmp_path / "scratch")
+    train(run, PARTS[0], others, tmp_path / "b", tmp_path / "scratch")
+    assert (tmp_path / "a" / "weights.safetensors").read_bytes() == (tmp_path / "b" / "weights.safetensors").read_bytes()
+    assert (tmp_path / "a" / "log.csv").read_bytes() != (tmp_path / "b" / "log.csv").read_bytes()
+
+
+# --- what is written ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_says_what_the_weights_depend_on(undisturbed: dict[str, bytes]) -> None:
+    record = json.loads(undisturbed["record.json"])
+    identity = record["identity"]
+    assert identity["versions"].keys() == {"python", "patchcert", "torch", "timm"}
+    del identity["versions"]
+    assert identity == {
+        "model": "small_resnetv2",
+        "settings": SETTINGS,
+        "seed": 0,
+        "image_size": [32, 32],
+        "classes": 4,
+        "data": "data",
+        "code": "code",
+        "device": "cpu",
+        "start_sha256": None,
+    }
+    assert (record["extra_passes"], record["copies"]) == (0, 1)
+    assert record["images"] == {"train": 40, "calibration": 12}
+    model = registry.build("small_resnetv2", 4, (32, 32))
+    assert record["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_log_has_a_row_an_epoch(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(undisturbed["log.csv"])
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert list(log.columns) == [
+        "epoch",
+        "learning_rate",
+        "training_loss",
+        "calibration_accuracy",
+        "calibration_masked_accuracy",
+        "calibration_loss",
+    ]
+    assert log["epoch"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(log["learning_rate"], [0.002, 0.001, 0.0], atol=1e-12)
+    # 12 calibration images, as they are and under 3 masks
+    assert (log["calibration_accuracy"] * 12 % 1).round(4).isin([0, 1]).all()
+    assert (log["calibration_masked_accuracy"] * 36 % 1).round(4).isin([0, 1]).all()
+    best = json.loads(undisturbed["record.json"])
+    assert log.iloc[best["best_epoch"]].to_dict() == pytest.approx(best["calibration"])
+
+
+def test_the_search_of_a_strategy_is_recorded(tmp_path: Path) -> None:
+    run = with_settings(
+        strategy="greedy_cutout", cutout_size=None, patch_size=[5, 5], mask_budgets=[[2, 2], [3, 3]], epochs=1, batch_size=20
+    )
+    record = json.loads(trained(tmp_path, run)["record.json"])
+    plan = strategy(run.settings, (32, 32))
+    assert (record["extra_passes"], record["copies"]) == (plan.extra_passes, 2)
+
+
+def test_nothing_is_written_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    finish = State.finish_epoch
+
+    def look(self: State, row: dict[str, float]) -> None:
+        finish(self, row)
+        seen.append((tmp_path / "output").exists())
+
+    monkeypatch.setattr(State, "finish_epoch", look)
+    trained(tmp_path)
+    assert seen == [False, False, False]
+
+
+# --- interrupted -------------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at once."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> list[int]:
+    """Let the n-th call of a function of the trainer end the run; gives the epochs that were begun."""
+    begun: list[int] = []
+    epoch_function = trainer._epoch
+    target = getattr(trainer, name)
+    calls = 0
+
+    def counted(*arguments: Any) -> Any:
+        begun.append(arguments[-1])
+        return epoch_function(*arguments)
+
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise Killed
+        return target(*arguments, **named)
+
+    monkeypatch.setattr(trainer, "_epoch", counted)
+    if name != "_epoch":
+        monkeypatch.setattr(trainer, name, stopping)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("function", "call", "done"),
+    [("shifted", 2, 0), ("_calibrate", 1, 0), ("shifted", 4, 1), ("_calibrate", 3, 2), ("write_json", 1, 3)],
+    ids=["in epoch 0", "after epoch 0 untold", "in epoch 1", "after epoch 2 untold", "while writing"],
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, call: int, done: int
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, function, call)
+        with pytest.raises(Killed):
+            trained(tmp_path)
+    assert not (tmp_path / "output" / "weights.safetensors").exists()
+    assert len(list((tmp_path / "scratch").glob("train-*.pt"))) == (done > 0)
+    begun = stop_at(monkeypatch, "_epoch", 0)
+    torch.manual_seed(5)
+    assert trained(tmp_path) == undisturbed
+    assert begun == list(range(done, 3)), "finished epochs are not repeated, and the others are not left out"
+
+
+@pytest.mark.parametrize("strategy_settings", [{"strategy": "greedy_cutout", "patch_size": [5, 5], "mask_budgets": [[2, 2]]}])
+def test_a_killed_search_goes_on_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy_settings: dict[str, Any]
+) -> None:
+    run = with_settings(cutout_size=None, epochs=2, **strategy_settings)
+    expected = trained(tmp_path / "a", run)
+    with monkeypatch.context() as patch:
+        stop_at(patch, "shifted", 5)
+        with pytest.raises(Killed):
+            trained(tmp_path / "b", run)
+    assert trained(tmp_path / "b", run) == expected
+
+
+def test_a_process_that_is_killed_for_real_goes_on(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    code = f"""
+import os, signal, sys, importlib.util
+from pathlib import Path
+specification = importlib.util.spec_from_file_location("test_trainer", {__file__!r})
+tests = importlib.util.module_from_spec(specification)
+sys.modules["test_trainer"] = tests
+specification.loader.exec_module(tests)
+finish = tests.State.finish_epoch
+def kill(self, row):
+    finish(self, row)
+    if len(self.history) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+tests.State.finish_epoch = kill
+tests.train(tests.RUN, *tests.PARTS, Path(sys.argv[1]) / "output", Path(sys.argv[1]) / "scratch")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={"PYTHONPATH": str(PACKAGE_PARENT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+        check=False,
+        capture_output=True,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert not (tmp_path / "output").exists()
+    assert trained(tmp_path) == undisturbed
+
+
+def test_the_state_of_another_run_is_not_taken_up(
+    undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, "_calibrate", 3)
+        with pytest.raises(Killed):
+            trained(tmp_path, dataclasses.replace(RUN, seed=7))
+    (stale,) = (tmp_path / "scratch").iterdir()
+    kept = stale.read_bytes()
+    train(RUN, *PARTS, tmp_path / "output", tmp_path / "scratch")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir()} == undisturbed
+    assert stale.read_bytes() == kept
+
+
+@pytest.mark.parametrize("field", ["model", "seed", "classes", "data", "code", "device", "settings", "start"])
+def test_every_part_of_a_run_is_part_of_its_identity(field: str, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    start.write_bytes(b"weights")
+    other = {
+        "model": "small_vit",
+        "seed": 3,
+        "classes": 5,
+        "data": "x",
+        "code": "x",
+        "device": "cuda",
+        "settings": SETTINGS | {"epochs": 9},
+        "start": start,
+    }
+    changed = dataclasses.replace(RUN, **{field: other[field]}).identity()
+    different = [key for key, value in RUN.identity().items() if changed[key] != value]
+    assert different == ["start_sha256" if field == "start" else field]
+    if field == "start":
+        assert changed["start_sha256"] == hashlib.sha256(b"weights").hexdigest()
+
+
+# --- the best epoch ----------------------------------------------------------------------------------------------------------
+
+SCRIPTS = {
+    "highest masked accuracy": ([(0.5, 1.0), (0.9, 3.0), (0.7, 0.1)], 1),
+    "then the lower loss": ([(0.9, 1.0), (0.9, 0.5), (0.9, 0.7)], 1),
+    "then the earlier": ([(0.4, 9.0), (0.9, 0.5), (0.9, 0.5)], 1),
+    "the last": ([(0.1, 1.0), (0.2, 1.0), (0.3, 1.0)], 2),
+    "the first": ([(0.3, 1.0), (0.2, 0.1), (0.1, 0.1)], 0),
+}
+
+
+@pytest.mark.parametrize(("script", "best"), SCRIPTS.values(), ids=list(SCRIPTS))
+def test_the_best_epoch_and_its_weights_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: list[tuple[float, float]], best: int
+) -> None:
+    weights = []
+
+    def scripted(model: torch.nn.Module, *_: Any) -> dict[str, float]:
+        accuracy, loss = script[len(weights)]
+        weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        # the accuracy without masks points elsewhere
+        return {"calibration_accuracy": 1 - accuracy, "calibration_masked_accuracy": accuracy, "calibration_loss": loss}
+
+    monkeypatch.setattr(trainer, "_calibrate", scripted)
+    results = trained(tmp_path)
+    record = json.loads(results["record.json"])
+    assert record["best_epoch"] == best
+    assert (record["calibration"]["calibration_masked_accuracy"], record["calibration"]["calibration_loss"]) == script[best]
+    model = registry.build("small_resnetv2", 4, (32, 32))
+    registry.load_weights(model, tmp_path / "output" / "weights.safetensors")
+    assert all(torch.equal(tensor, weights[best][name]) for name, tensor in model.state_dict().items())
+
+
+def test_calibration_is_over_the_draws_of_masks_and_moves_nothing() -> None:
+    torch.manual_seed(0)
+    model = registry.build("small_resnetv2", 4, (32, 32)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    shown = (torch.tensor(PARTS[1].pixels).float() / 255 - 0.5) / 0.5
+    labels = torch.tensor(PARTS[1].labels)
+    views = torch.zeros(2, 32, 32, dtype=torch.bool)
+    views[0, :16] = True
+    views[1] = True
+    found = trainer._calibrate(model, views, shown, labels)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    model.eval()
+    with torch.inference_mode():
+        half = shown.clone()
+        half[:, :, :16] = 0
+        answers = [model(part) for part in (shown, half, torch.zeros_like(shown))]
+    right = [(logits.argmax(dim=1) == labels).float().mean().item() for logits in answers]
+    losses = [torch.nn.functional.cross_entropy(logits, labels).item() for logits in answers]
+    assert found == pytest.approx(
+        {
+            "calibration_accuracy": right[0],
+            "calibration_masked_accuracy": (right[1] + right[2]) / 2,
+            "calibration_loss": sum(losses) / 3,
+        },
+        abs=1e-5,
+    )
+
+
+def test_without_masks_calibration_is_over_the_images_as_they_are() -> None:
+    model = registry.build("small_resnetv2", 4, (32, 32))
+    shown = torch.tensor(PARTS[1].pixels).float() / 255
+    found = trainer._calibrate(model, torch.zeros(0, 32, 32, dtype=torch.bool), shown, torch.tensor(PARTS[1].labels))
+    assert found["calibration_masked_accuracy"] == found["calibration_accuracy"]
+
+
+# --- start, steps, schedule --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_begins_with_the_weights_that_it_is_given(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(undisturbed["weights.safetensors"])
+    results = trained(tmp_path, dataclasses.replace(with_settings(epochs=1, learning_rate=1e-30), seed=4, start=start))
+    before, after = (registry.build("small_resnetv2", 4, (32, 32)) for _ in range(2))
+    registry.load_weights(before, start)
+    registry.load_weights(after, tmp_path / "output" / "weights.safetensors")
+    for first, second in zip(before.parameters(), after.parameters(), strict=True):
+        assert torch.equal(first, second)
+    moved = [name for name, tensor in before.state_dict().items() if not torch.equal(tensor, dict(after.state_dict())[name])]
+    assert moved, "BatchNorm's statistics follow the training images"
+    assert all("running" in name or "num_batches" in name for name in moved)
+    sha256 = hashlib.sha256(undisturbed["weights.safetensors"]).hexdigest()
+    assert json.loads(results["record.json"])["identity"]["start_sha256"] == sha256
+
+
+def test_starting_weights_that_do_not_fit(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(undisturbed["weights.safetensors"])
+    with pytest.raises(InputError, match=r"start\.safetensors: no weights of this model"):
+        trained(tmp_path, dataclasses.replace(RUN, classes=5, start=start))
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_loss_that_is_no_longer_finite(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"learning_rate 1e\+30: the loss is (nan|inf) in epoch 0; lower it"):
+        trained(tmp_path, with_settings(learning_rate=1e30, warmup_epochs=0))
+    assert not (tmp_path / "output").exists()
+
+
+def test_copies_of_an_image_keep_its_label(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = with_settings(
+        strategy="greedy_cutout",
+        cutout_size=None,
+        patch_size=[5, 5],
+        mask_budgets=[[2, 2], [3, 3]],
+        epochs=1,
+        shift=0,
+        batch_size=20,
+        calibration_masks=1,
+    )
+    steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+    loss_function = trainer.cross_entropy
+    shown: list[torch.Tensor] = []
+
+    def capture(logits: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
+        if "label_smoothing" in settings:
+            assert settings == {"label_smoothing": 0.1}
+            steps.append((shown[-1], labels))
+        return loss_function(logits, labels, **settings)
+
+    build = registry.build
+
+    def watched(*arguments: Any) -> torch.nn.Module:
+        model = build(*arguments)
+        model.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].clone()) if module.training else None)
+        return model
+
+    monkeypatch.setattr(trainer, "cross_entropy", capture)
+    monkeypatch.setattr(registry, "build", watched)
+    trained(tmp_path, run)
+    assert [(len(batch), len(labels)) for batch, labels in steps] == [(40, 40), (40, 40)]
+    known = (torch.tensor(PARTS[0].pixels).float() / 255 - 0.5) / 0.5
+    met = []
+    for batch, labels in steps:
+        assert torch.equal(labels[:20], labels[20:])
+        for first, second, label in zip(batch[:20], batch[20:], labels, strict=False):
+            for copy in (first, second):
+                hidden = (copy == 0).all(dim=0)
+                assert 0 < hidden.float().mean() < 1
+            # the image that both copies show where they show anything
+            same = ((known == first) | (first == 0)).flatten(1).all(dim=1) & ((known == second) | (second == 0)).flatten(1).all(
+                dim=1
+            )
+            (image,) = same.nonzero().flatten().tolist()
+            assert int(label) == PARTS[0].labels[image]
+            met.append(image)
+    assert sorted(met) == list(range(40)), "every image is learnt from once an epoch"
+
+
+def test_shifted_by_hand() -> None:
+    image = torch.arange(9.0).view(1, 1, 3, 3).repeat(200, 2, 1, 1)
+    image[:, 1] += 100
+    generator = torch.Generator().manual_seed(0)
+    moved = shifted(image, 1, generator)
+    offsets = torch.randint(0, 3, (2, 200), generator=torch.Generator().manual_seed(0))
+    by_hand = {
+        (0, 0): [[0, 0, 1], [0, 0, 1], [3, 3, 4]],  # down and right: the first row and column are repeated
+        (1, 1): [[0, 1, 2], [3, 4, 5], [6, 7, 8]],
+        (2, 1): [[3, 4, 5], [6, 7, 8], [6, 7, 8]],  # up
+        (1, 0): [[0, 0, 1], [3, 3, 4], [6, 6, 7]],  # right
+        (2, 2): [[4, 5, 5], [7, 8, 8], [7, 8, 8]],  # up and left
+    }
+    met = set()
+    for picture, row, column in zip(moved, offsets[0].tolist(), offsets[1].tolist(), strict=True):
+        met.add((row, column))
+        if (row, column) in by_hand:
+            assert picture[0].tolist() == by_hand[row, column]
+            assert (picture[1] == picture[0] + 100).all()
+    assert len(met) == 9
+    assert moved.shape == image.shape
+
+
+def test_no_shift_leaves_images_and_generator_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    batch = torch.randn(2, 3, 4, 5)
+    assert shifted(batch, 0, generator) is batch
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_shifts_of_oblong_images_reach_as_far_along_both_axes() -> None:
+    batch = torch.arange(20.0).view(1, 1, 4, 5).repeat(500, 1, 1, 1)
+    corners = shifted(batch, 2, torch.Generator().manual_seed(0))[:, 0, 0, 0]
+    # the first pixel shows the clamped source: rows and columns 0 to 2
+    assert set(corners.tolist()) == {row * 5.0 + column for row in range(3) for column in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("warmup", "epochs", "epoch", "wanted"),
+    [
+        (2, 10, 0, 0.1 * 0.001 / 2),
+        (2, 10, 1, 0.1 * 1.001 / 2),
+        (2, 10, 2, 0.1),
+        (2, 10, 6, 0.05),
+        (2, 10, 4, 0.1 * 0.5 * (1 + math.cos(math.pi / 4))),
+        (2, 10, 10, 0.0),
+        (2, 10, 11, 0.0),
+        (0, 10, 0, 0.1),
+        (0, 10, 5, 0.05),
+        (0.5, 1, 0.25, 0.1 * 0.251 / 0.5),
+        (3, 3, 2, 0.1 * 2.001 / 3),
+        (3, 3, 3, 0.1),
+        (5, 3, 3, 0.1 * 3.001 / 5),
+    ],
+)
+def test_the_learning_rate_at_its_corners(warmup: float, epochs: int, epoch: float, wanted: float) -> None:
+    settings = {"warmup_epochs": warmup, "epochs": epochs, "learning_rate": 0.1}
+    assert trainer._learning_rate(settings, epoch) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_each_step_has_the_learning_rate_of_its_place_in_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, *arguments: Any, **named: Any) -> Any:
+        rates.extend(group["lr"] for group in self.param_groups)
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    trained(tmp_path)
+    # 40 images in batches of 16 are three steps an epoch
+    wanted = [trainer._learning_rate(SETTINGS, epoch + part / 3) for epoch in range(3) for part in range(3)]
+    assert rates == pytest.approx(wanted)
