@@ -512,6 +512,10 @@ def test_a_patch_may_be_as_large_as_the_image() -> None:
     complete(changed("defenses.double_masking.patch_sizes", [[32, 32]]))
 
 
+def test_every_test_image_may_have_a_shard_of_its_own() -> None:
+    complete(changed("predict.shards", 7))
+
+
 def test_a_patch_of_a_training_that_no_run_names_is_not_compared_with_images() -> None:
     config = changed("trainings.greedy.patch_size", [99, 99])
     config["runs"][0]["trainings"] = ["plain"]

@@ -247,8 +247,8 @@ def test_the_cost_in_clean_accuracy_is_the_worst_trainings(results: pd.DataFrame
 @pytest.mark.parametrize(
     ("clean", "verdict", "evidence"),
     [
-        # 97.9 - 95.9 is a little more than 2 in binary
-        ((97.9, 95.9), "holds for 1 of 1 model", "small vit loses 2.0 points at most (random cutout)"),
+        # a little more than 2 in binary
+        ((100 * 97 / 150, 100 * 94 / 150), "holds for 1 of 1 model", "small vit loses 2.0 points at most (random cutout)"),
         (
             (97.9, 95.8),
             "holds for 0 of 1 model",
@@ -323,7 +323,7 @@ CONFIG: dict[str, Any] = {
     "study": "golden_test",
     "device": "cpu",
     "datasets": {"digits": {"image_size": [32, 40]}, "unused": {"image_size": [8, 8]}},
-    "runs": [{"seeds": [2, 0]}, {"seeds": [1, 0]}],
+    "runs": [{"seeds": [10, 9]}, {"seeds": [1, 9]}],
     "defenses": {"double_masking": {"patch_sizes": [[5, 5], [5, 8]], "mask_budgets": [[6, 6], [3, 3]]}},
     "evaluate": {"confidence": 0.995},
 }
@@ -351,7 +351,7 @@ def test_the_page_says_with_which_settings_it_was_made(results: pd.DataFrame, le
         "* Dataset `digits`: 50 calibration, 30 test, 200 train images of 32x40 pixels.",
         "* Defense `double_masking`: patches of 5x5, 5x8 pixels anywhere on the image, mask sets of 6x6, 3x3.",
         "* Brackets and error bars: 99.5 % Wilson intervals over the test images.",
-        "* Device: cpu; seeds: 0, 1, 2.",
+        "* Device: cpu; seeds: 1, 9, 10.",
         "![mask set](figures/mask_set.png)",
         "[As vector graphics](figures/mask_set.svg)",
         "All columns: [`vanilla.csv`](tables/vanilla.csv)",

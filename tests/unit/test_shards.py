@@ -97,6 +97,20 @@ def test_a_shard_says_what_it_depends_on(job: Job, undisturbed: bytes, tmp_path:
     }
 
 
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"device": "cuda"}, "device"),
+        ({"code": "other"}, "code"),
+        ({"engine": ENGINE | {"fill": 1.0}}, "engine"),
+        ({"masks": mask_set((32, 32), (5, 5), (3, 3))}, "masks"),
+    ],
+)
+def test_every_part_of_a_job_is_part_of_its_identity(job: Job, change: dict[str, Any], key: str) -> None:
+    before, after = job.identity(), dataclasses.replace(job, **change).identity()
+    assert [name for name, value in before.items() if after[name] != value] == [key]
+
+
 @pytest.mark.parametrize("block_size", [1, 7, 100])
 def test_the_size_of_blocks_changes_no_label(job: Job, undisturbed: bytes, tmp_path: Path, block_size: int) -> None:
     predict_shard(job, IMAGES, block_size, tmp_path / "a.npz", tmp_path / "scratch")

@@ -250,6 +250,21 @@ def test_a_killed_search_goes_on_as_well(
     assert trained(tmp_path / "b", run) == expected
 
 
+def test_a_killed_run_goes_on_where_the_classifier_draws_random_numbers_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = registry.build
+    monkeypatch.setattr(registry, "build", lambda *facts: torch.nn.Sequential(torch.nn.Dropout(0.3), build(*facts)))
+    run = with_settings(epochs=2)
+    expected = trained(tmp_path / "a", run)
+    with monkeypatch.context() as patch:
+        stop_at(patch, "_calibrate", 2)
+        with pytest.raises(Killed):
+            trained(tmp_path / "b", run)
+    torch.manual_seed(5)
+    assert trained(tmp_path / "b", run) == expected
+
+
 def test_a_process_that_is_killed_for_real_goes_on(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys, importlib.util
@@ -372,6 +387,25 @@ def test_calibration_is_over_the_draws_of_masks_and_moves_nothing() -> None:
         },
         abs=1e-5,
     )
+
+
+def test_the_masks_of_calibration_stay_the_same_in_a_run_and_come_from_its_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    calibrate = trainer._calibrate
+
+    def watched(model: torch.nn.Module, views: torch.Tensor, *images: torch.Tensor) -> dict[str, float]:
+        seen.append(views.clone())
+        return calibrate(model, views, *images)
+
+    monkeypatch.setattr(trainer, "_calibrate", watched)
+    for seed in (0, 1):
+        trained(tmp_path / str(seed), dataclasses.replace(with_settings(epochs=2), seed=seed))
+    assert len(seen) == 4
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[2], seen[3])
+    assert not torch.equal(seen[0], seen[2])
 
 
 def test_without_masks_calibration_is_over_the_images_as_they_are() -> None:
