@@ -20,9 +20,6 @@ rule certify:
         "../workflow/scripts/certify.py"
 
 
-CERTIFIED = [facts | {"defense": defense} for defense in config["defenses"] for facts in masked_runs(defense)]
-
-
 rule certified:
     input:
-        every(rules.certify.output[0], CERTIFIED),
+        every(rules.certify.output[0], certified_facts()),

@@ -2,6 +2,7 @@
 
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -59,6 +60,17 @@ def configured_masks(defense):
 
 def masked_runs(defense):
     return [run | masks for run, masks in product(configured_runs(), configured_masks(defense))]
+
+
+def certified_facts():
+    """The facts of every certificate: run, patch, budget and defense."""
+    return [facts | {"defense": defense} for defense in config["defenses"] for facts in masked_runs(defense)]
+
+
+def predicted_facts():
+    """The facts of every stored prediction, which several defenses may read."""
+    facts = [{fact: value for fact, value in row.items() if fact != "defense"} for row in certified_facts()]
+    return [row for number, row in enumerate(facts) if row not in facts[:number]]
 
 
 def every(pattern, facts):
@@ -145,3 +157,45 @@ def defense_settings(wildcards):
 
 def defense_code(wildcards):
     return adapter_code("certify.py", f"patchcert.defenses.{wildcards.defense}")
+
+
+def evaluated_runs(wildcards):
+    return [facts for facts in certified_facts() if facts["defense"] == wildcards.defense]
+
+
+def evaluated_certificates(wildcards):
+    return every(rules.certify.output[0], evaluated_runs(wildcards))
+
+
+def example_run():
+    """The first configured run with the last, finest mask set: what the mask figure shows."""
+    return masked_runs("double_masking")[: len(configured_masks("double_masking"))][-1]
+
+
+def table_caption(wildcards):
+    return TABLES[wildcards.table]
+
+
+def recorded_runs():
+    """Every configured run and every run that one of them starts from."""
+    runs = configured_runs()
+    for run in runs:  # grows while it is read
+        start = config["trainings"][run["training"]]["start_from"]
+        if start and run | {"training": start} not in runs:
+            runs.append(run | {"training": start})
+    return runs
+
+
+def expected_identity(run):
+    """What a run's record says where its weights are those that the configuration asks for."""
+    facts = SimpleNamespace(**run)
+    return {
+        "settings": training_settings(facts),
+        "data": data_identity(facts),
+        "code": training_code(facts),
+        "device": config["device"],
+    }
+
+
+def configured_sources():
+    return [entry for block in config["datasets"].values() for entry in SOURCES[block["source"]]]

@@ -1,14 +1,6 @@
 """Accuracies with their confidence intervals, one JSON file a defense."""
 
 
-def evaluated_runs(wildcards):
-    return [facts for facts in CERTIFIED if facts["defense"] == wildcards.defense]
-
-
-def evaluated_certificates(wildcards):
-    return every(rules.certify.output[0], evaluated_runs(wildcards))
-
-
 rule evaluate:
     input:
         evaluated_certificates,

@@ -48,11 +48,8 @@ rule gather_predictions:
         "../workflow/scripts/gather_predictions.py"
 
 
-PREDICTED = [facts for defense in config["defenses"] for facts in masked_runs(defense)]
-
-
 rule predicted:
     input:
         # the shards too: one that was deleted is predicted again
-        [shard for facts in PREDICTED for shard in gather.shard(rules.predict.output[0], **facts)],
-        every(rules.gather_predictions.output[0], PREDICTED),
+        [shard for facts in predicted_facts() for shard in gather.shard(rules.predict.output[0], **facts)],
+        every(rules.gather_predictions.output[0], predicted_facts()),

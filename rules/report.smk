@@ -13,15 +13,6 @@ METRICS = f"{RESULTS}/metrics/double_masking.json"
 LEDGER = "reports/claims.csv"
 
 
-def example_run():
-    """The first configured run with the last, finest mask set: what the mask figure shows."""
-    return masked_runs("double_masking")[: len(configured_masks("double_masking"))][-1]
-
-
-def table_caption(wildcards):
-    return TABLES[wildcards.table]
-
-
 rule table:
     input:
         metrics=METRICS,
