@@ -172,6 +172,10 @@ def example_run():
     return masked_runs("double_masking")[: len(configured_masks("double_masking"))][-1]
 
 
+def table_code(wildcards):
+    return adapter_code("table.py", f"patchcert.report.tables.{wildcards.table}")
+
+
 def table_caption(wildcards):
     return TABLES[wildcards.table]
 

@@ -32,7 +32,7 @@ rule table:
     params:
         caption=table_caption,
         confidence=config["evaluate"]["confidence"],
-        code=adapter_code("table.py"),
+        code=table_code,
     message:
         "Writing the table {wildcards.table}"
     script:

@@ -37,6 +37,7 @@ MINIMAL: dict[str, Any] = {
     },
     "trainings": {"plain": {"strategy": "plain", "epochs": 3, "learning_rate": 0.01}},
     "runs": [{"dataset": "digits", "models": ["small_vit"], "trainings": ["plain"]}],
+    "defenses": {"double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]]}},
 }
 
 FULL: dict[str, Any] = MINIMAL | {
@@ -145,7 +146,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
 
 
 def test_a_defense_that_is_left_out_stays_out() -> None:
-    assert complete(MINIMAL)["defenses"] == {}
+    assert complete(MINIMAL)["defenses"]["double_masking"]["numerical_margin"] == 0.0001
 
 
 def keys_with_defaults(node: Mapping[str, Any], value: Any, place: str = "") -> Iterator[tuple[str, bool]]:
@@ -314,7 +315,8 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("evaluate.confidence", 1, "evaluate.confidence: 1 is wrong; write a number below 1, for example 0.95"),
     ("evaluate.confidence", 0, "evaluate.confidence: 0 is wrong; write a number above 0, for example 0.95"),
     ("report.resolution", 3, "report.resolution: 3 is wrong; write a number from 30 up, for example 160"),
-    ("report.palette", "", 'report.palette: "" is wrong; write a text of 1 character or more, for example "colorblind"'),
+    ("report.palette", "", 'report.palette: "" is wrong; write colorblind or deep or muted or tab10 or Set2 or Dark2'),
+    ("directories.data", "", 'directories.data: "" is wrong; write a text of 1 character or more, for example "data"'),
     ("runs", [], f"runs: [] is wrong; write a list of 1 or more entries, for example {RUNS_EXAMPLE}"),
     (
         "runs.0.models",
@@ -495,7 +497,8 @@ def test_several_unknown_keys_in_one_block_have_a_line_each() -> None:
 
 
 def test_several_missing_keys_in_one_block_have_a_line_each() -> None:
-    assert [line.split(":")[0].split()[-1] for line in messages({})] == ["study", "datasets", "trainings", "runs"]
+    missing = [line.split(":")[0].split()[-1] for line in messages({})]
+    assert missing == ["study", "datasets", "trainings", "runs", "defenses"]
 
 
 def test_an_unknown_start_is_told_once_though_others_start_from_there() -> None:
@@ -639,7 +642,7 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
         "| `mirror` | text or `null` | `null` |",
         '| `device` | `"cpu"` or `"cuda"` | `"cpu"` |',
         "| `datasets.NAME.source` | name | required |",
-        "| `defenses.double_masking` | block | none |",
+        "| `defenses.double_masking` | block | required |",
         "| `runs.N.models` | list of names | required |",
     ],
 )

@@ -242,7 +242,7 @@ def test_a_size_is_two_positive_whole_numbers(name: str, bad: Size) -> None:
 
 
 def test_sizes_may_come_as_lists_and_numpy_numbers_and_become_plain_ones() -> None:
-    masks = mask_set([6, np.int64(6)], np.array([2, 2]), [3.0, 3])
+    masks = mask_set([6, np.int64(6)], np.array([2, 2]), [3, 3])
     assert masks == mask_set((6, 6), (2, 2), (3, 3))
     assert all(type(part) is int for part in (*masks.image_size, *masks.patch_size, *masks.mask_size, *masks.row_starts))
 
@@ -272,3 +272,19 @@ def test_a_size_out_of_a_path() -> None:
     assert size_from_text("5x17") == (5, 17)
     with pytest.raises(InputError, match=r"^size: \(0, 7\) is no size"):
         size_from_text("0x7")
+
+
+@pytest.mark.parametrize("size", [6, None, "ab", [float("nan"), 2], [3.0, 3], np.array([True, True]), [[1, 2], [3, 4]]])
+def test_what_is_no_size_at_all_says_what_to_write(size):
+    with pytest.raises(InputError, match=r"budget: .* is no size; write two positive whole numbers"):
+        mask_set((32, 32), (5, 5), size)
+
+
+@pytest.mark.parametrize("text", ["5", "5x", "x5", "5x5x5", "5 x 5", "-5x5", "0x5"])
+def test_a_size_in_a_path_that_is_none(text):
+    with pytest.raises(InputError, match="write"):
+        size_from_text(text)
+
+
+def test_a_size_in_a_path():
+    assert size_from_text("5x7") == (5, 7)

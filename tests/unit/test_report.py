@@ -21,12 +21,15 @@ from matplotlib.text import Text
 from patchcert import InputError
 from patchcert.masks import mask_set
 from patchcert.provenance import write_json
-from patchcert.report import figures, tables
+from patchcert.report import cells
+from patchcert.report.figures import mask_set as mask_set_figure
+from patchcert.report.figures import strategies, training_curves
 from patchcert.report.findings import Finding, findings
 from patchcert.report.ledger import COLUMNS, counterparts, read_ledger
 from patchcert.report.page import page
 from patchcert.report.results import METRICS, in_order, read_results, spoken
 from patchcert.report.style import save, styled
+from patchcert.report.tables import accuracy, vanilla
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
@@ -87,6 +90,7 @@ def results_of(runs: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
 def write_ledger(folder: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...] = COLUMNS) -> Path:
     filled = [
         dict.fromkeys(columns, "-")
+        | {"default_patch": "5x5" if row[5] else ""}
         | dict(
             zip(
                 ("id", "paper", "table", "metric", "published", "mask_budget", "default_model", "default_training"),
@@ -142,14 +146,14 @@ def test_names_are_spoken_without_underscores() -> None:
 def test_a_table_is_as_it_was(
     name: str, results: pd.DataFrame, ledger: pd.DataFrame, golden: Callable[[Path, str], None]
 ) -> None:
-    _, compact = getattr(tables, name)(results, ledger)
-    text = tables.as_markdown(compact)
+    _, compact = {"accuracy": accuracy, "vanilla": vanilla}[name].make(results, ledger)
+    text = cells.as_markdown(compact)
     assert "nan" not in text
     golden(GOLDEN / f"{name}.md", text)
 
 
 def test_the_accuracy_table_has_our_numbers_beside_the_published_ones(results: pd.DataFrame, ledger: pd.DataFrame) -> None:
-    table, compact = tables.accuracy(results, ledger)
+    table, compact = accuracy.make(results, ledger)
     assert set(table["metric"]) == {"defended_clean", "certified"}
     assert len(table) == 2 * len(RUNS)
     rows = compact.set_index(["model", "training"])
@@ -165,7 +169,7 @@ def test_the_accuracy_table_has_our_numbers_beside_the_published_ones(results: p
 
 
 def test_the_vanilla_table_has_a_row_a_model_and_a_column_a_training(results: pd.DataFrame, ledger: pd.DataFrame) -> None:
-    table, compact = tables.vanilla(results, ledger)
+    table, compact = vanilla.make(results, ledger)
     assert not {"patch", "budget", "near_flips"} & set(table.columns)
     assert len(table) == 7, "a classifier without masks counts once, however many mask sets there are"
     assert compact["model"].tolist() == ["small vit", "small resnetv2", "small convnext"]
@@ -184,7 +188,7 @@ def test_rows_that_differ_in_more_than_model_and_training_say_so(tmp_path: Path,
         )
     ]
     results = results_of(runs, tmp_path)
-    _, compact = tables.accuracy(results, ledger)
+    _, compact = accuracy.make(results, ledger)
     assert list(compact.columns)[:5] == ["dataset", "model", "training", "seed", "patch"]
     assert [tuple(row) for row in compact[["dataset", "seed", "patch"]].itertuples(index=False)] == [
         ("digits", 0, "5x5"),
@@ -194,7 +198,7 @@ def test_rows_that_differ_in_more_than_model_and_training_say_so(tmp_path: Path,
         ("birds", 0, "5x5"),
     ]
     assert [cell.split()[0] for cell in compact["3x3: clean, %"]] == ["10.0", "20.0", "30.0", "40.0", "50.0"]
-    _, compact = tables.vanilla(results, ledger)
+    _, compact = vanilla.make(results, ledger)
     assert [tuple(row) for row in compact[["dataset", "model", "seed"]].itertuples(index=False)] == [
         ("digits", "small vit", 0),
         ("digits", "small vit", 1),
@@ -203,7 +207,7 @@ def test_rows_that_differ_in_more_than_model_and_training_say_so(tmp_path: Path,
 
 
 def test_markdown_leaves_what_is_missing_empty() -> None:
-    text = tables.as_markdown(pd.DataFrame([{"model": "a", "x": "1 [0]"}, {"model": "b"}]))
+    text = cells.as_markdown(pd.DataFrame([{"model": "a", "x": "1 [0]"}, {"model": "b"}]))
     assert text == "| model   | x     |\n|:--------|:------|\n| a       | 1 [0] |\n| b       |       |\n"
 
 
@@ -333,7 +337,7 @@ def page_of(results: pd.DataFrame, ledger: pd.DataFrame) -> str:
     return page(
         CONFIG,
         findings(results, STRATEGIES),
-        {name: (f"What {name} shows.", tables.as_markdown(getattr(tables, name)(results, ledger)[1])) for name in ("vanilla",)},
+        {name: (f"What {name} shows.", cells.as_markdown(vanilla.make(results, ledger)[1])) for name in ("vanilla",)},
         {"mask_set": ("What the figure shows.", "figures/mask_set.png")},
         {"python": "3.11.7", "torch": "2.8.0"},
         {"digits": {"calibration": 50, "test": 30, "train": 200}},
@@ -372,7 +376,7 @@ def test_the_shipped_ledger_reads_and_its_papers_have_a_short_name() -> None:
     assert len(shipped) > 30
     assert shipped["published"].between(0, 100).all()
     assert set(shipped["metric"]) == set(METRICS)
-    assert set(shipped["paper"]) <= set(tables.PAPERS)
+    assert set(shipped["paper"]) <= set(cells.PAPERS)
     masked = shipped["metric"] != "undefended_clean"
     assert (shipped["mask_budget"] != "")[masked].all()
     assert shipped.loc[~masked, "mask_budget"].eq("").all()
@@ -382,10 +386,11 @@ def test_published_numbers_are_found_by_all_of_their_setting(ledger: pd.DataFram
     def found(*setting: str) -> list[str]:
         return counterparts(ledger, *setting)["id"].tolist()
 
-    assert found("small_resnetv2", "plain", "certified", "6x6") == ["a", "b"]
-    assert found("small_resnetv2", "plain", "certified", "3x3") == []
-    assert found("small_resnetv2", "plain", "defended_clean", "6x6") == []
-    assert found("small_resnetv2", "random_cutout", "certified", "6x6") == []
+    assert found("small_resnetv2", "plain", "certified", "5x5", "6x6") == ["a", "b"]
+    assert found("small_resnetv2", "plain", "certified", "8x8", "6x6") == []
+    assert found("small_resnetv2", "plain", "certified", "5x5", "3x3") == []
+    assert found("small_resnetv2", "plain", "defended_clean", "5x5", "6x6") == []
+    assert found("small_resnetv2", "random_cutout", "certified", "5x5", "6x6") == []
     assert found("small_vit", "plain", "undefended_clean") == ["e"]
 
 
@@ -458,10 +463,10 @@ def pair_table(*diagonal: int, **second: int) -> np.ndarray:
 
 def draw(name: str, results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any] = STYLE) -> Figure:
     if name == "strategies":
-        return figures.strategies(results, ledger, style)
+        return strategies.draw(results, ledger, style)
     if name == "training_curves":
-        return figures.training_curves(logs_table(), style)
-    return figures.mask_set_rounds(IMAGE, 4, pair_table(2), MASKS, style)
+        return training_curves.draw(logs_table(), style)
+    return mask_set_figure.draw(IMAGE, 4, pair_table(2), MASKS, style)
 
 
 FIGURES = ["strategies", "training_curves", "mask_set_rounds"]
@@ -501,12 +506,12 @@ def test_the_palette_is_the_configured_one() -> None:
 
 
 def test_bars_error_bars_and_diamonds_are_at_their_values(results: pd.DataFrame, ledger: pd.DataFrame) -> None:
-    figure = figures.strategies(results, ledger, STYLE)
+    figure = strategies.draw(results, ledger, STYLE)
     assert len(figure.axes) == 2
     models = ["small_vit", "small_resnetv2", "small_convnext"]
     for panel, budget in zip(figure.axes, ["6x6", "3x3"], strict=True):
         assert panel.get_ylabel() == "certified accuracy (%)"
-        assert panel.get_title(loc="left") == f"{budget} masks"
+        assert panel.get_title(loc="left") == f"digits, 5x5 px patch, {budget} masks"
         assert panel.get_ylim() == (0, 100)
         bars = [container for container in panel.containers if isinstance(container, BarContainer)]
         assert [container.get_label() for container in bars] == [spoken(training) for training in STRATEGIES]
@@ -554,7 +559,7 @@ def test_bars_error_bars_and_diamonds_are_at_their_values(results: pd.DataFrame,
 
 
 def test_training_curves_have_a_panel_a_model_and_a_dot_at_the_chosen_epoch() -> None:
-    figure = figures.training_curves(logs_table(), STYLE)
+    figure = training_curves.draw(logs_table(), STYLE)
     shown = [panel for panel in figure.axes if panel.get_visible()]
     assert len(figure.axes) == 4
     assert [panel.get_title(loc="left") for panel in shown] == ["small vit", "small resnetv2", "small convnext"]
@@ -595,7 +600,7 @@ def test_training_curves_have_a_panel_a_model_and_a_dot_at_the_chosen_epoch() ->
     ids=["majority", "disagreer", "agreed"],
 )
 def test_the_rounds_of_double_masking_are_told(labels: np.ndarray, said: list[str]) -> None:
-    figure = figures.mask_set_rounds(IMAGE, 4, labels, MASKS, STYLE)
+    figure = mask_set_figure.draw(IMAGE, 4, labels, MASKS, STYLE)
     told = " ".join(texts(figure)).replace("\n", " ")
     for words in [*said, "9 masks", "5x5 px patch", "32x32 px"]:
         assert words in told
@@ -613,10 +618,10 @@ def test_the_rounds_of_double_masking_are_told(labels: np.ndarray, said: list[st
     ],
 )
 def test_the_image_that_is_shown(tables_of_images: list[np.ndarray], wanted: int | None, row: int) -> None:
-    assert figures.example_row(np.stack(tables_of_images), wanted) == row
+    assert mask_set_figure.example_row(np.stack(tables_of_images), wanted) == row
 
 
 def test_an_image_that_there_is_not() -> None:
     with pytest.raises(InputError) as caught:
-        figures.example_row(np.stack([pair_table()] * 3), 3)
+        mask_set_figure.example_row(np.stack([pair_table()] * 3), 3)
     assert str(caught.value) == "report.example_image: 3; there are 3 test images, counted from 0"

@@ -42,6 +42,16 @@ def test_a_plotting_module_reruns_figures_and_page(finished):
     assert finished.plan() == {"figure_mask_set": 1, "figure_strategies": 1, "figure_training_curves": 1, "page": 1}
 
 
+def test_a_figures_own_module_reruns_that_figure(finished):
+    finished.replace(f"{PACKAGE}/report/figures/strategies.py", "0.8 / len(trainings)", "0.7 / len(trainings)")
+    assert finished.plan() == {"figure_strategies": 1, "page": 1}
+
+
+def test_a_tables_own_module_reruns_that_table(finished):
+    finished.replace(f"{PACKAGE}/report/tables/vanilla.py", '"published, %"', '"published value, %"')
+    assert finished.plan() == {"table": 1, "page": 1}
+
+
 def test_a_confidence_level_reruns_metrics_and_report(finished):
     finished.edit_config("evaluate.confidence", 0.9)
     assert finished.plan() == FROM_PREDICTIONS
@@ -96,7 +106,8 @@ def test_an_architectures_module_reruns_that_model(finished):
 
 
 def test_a_further_strategy_or_loader_or_architecture_reruns_nothing(finished):
-    for folder in ("training/strategies", "datasets/loaders", "models/architectures", "defenses"):
+    folders = ("training/strategies", "datasets/loaders", "models/architectures", "defenses", "report/tables", "report/figures")
+    for folder in folders:
         (finished.folder / PACKAGE / folder / "another.py").write_text('"""Another one."""\n')
     assert finished.plan() == Counter()
 

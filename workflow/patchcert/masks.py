@@ -120,8 +120,10 @@ def mask_set(image_size: Size, patch_size: Size, budget: Size) -> MaskSet:
 
 def size_from_text(text: str) -> Size:
     """Rows and columns out of a path's ``5x7``."""
-    rows, columns = text.split("x")
-    return _size("size", (int(rows), int(columns)))
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise InputError(f"size: {text!r} is none; write rows x columns, such as 5x7")
+    return _size("size", (int(sides[0]), int(sides[1])))
 
 
 def _axis(image: int, patch: int, budget: int) -> tuple[int, tuple[int, ...]]:
@@ -144,8 +146,8 @@ def _fewest_starts(starts: tuple[int, ...], size: int, begin: int, end: int) -> 
 
 
 def _size(name: str, value: Size) -> Size:
-    parts = tuple(value)
-    if len(parts) != 2 or any(isinstance(part, bool) or int(part) != part or part < 1 for part in parts):
+    parts = tuple(value) if np.ndim(value) == 1 else ()
+    if len(parts) != 2 or any(isinstance(part, bool) or not isinstance(part, int | np.integer) or part < 1 for part in parts):
         raise InputError(f"{name}: {value!r} is no size; write two positive whole numbers, rows and columns, such as [6, 6]")
     return int(parts[0]), int(parts[1])
 

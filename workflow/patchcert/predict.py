@@ -110,6 +110,10 @@ def on_device(model: torch.nn.Module, device: str) -> torch.nn.Module:
 
 def _forward(model: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
     logits: torch.Tensor = model(batch).float()
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise InputError(
+            f"the classifier gave outputs of shape {tuple(logits.shape)}; it must give logits of two classes or more"
+        )
     if not torch.isfinite(logits).all():
         raise InputError("the classifier gave a logit that is not finite; no label can be read from it")
     return logits

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from patchcert.datasets.index import load
 from patchcert.masks import mask_set, size_from_text
 from patchcert.predictions import Predictions
-from patchcert.report import figures
+from patchcert.report.figures import mask_set as mask_set_figure
 from patchcert.report.style import save
 from patchcert.study.adapter import job
 
@@ -20,11 +20,11 @@ with job(snakemake.log[0]):
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
     images = load(params.dataset, files, snakemake.input.index, "test")
     pair_labels = Predictions.load(snakemake.input.predictions).pair_labels
-    row = figures.example_row(pair_labels, params.style["example_image"])
+    row = mask_set_figure.example_row(pair_labels, params.style["example_image"])
     masks = mask_set(
         tuple(params.dataset["image_size"]),
         size_from_text(params.facts["patch"]),
         size_from_text(params.facts["budget"]),
     )
-    figure = figures.mask_set_rounds(images.pixels[row], int(images.labels[row]), pair_labels[row], masks, params.style)
+    figure = mask_set_figure.draw(images.pixels[row], int(images.labels[row]), pair_labels[row], masks, params.style)
     save(figure, snakemake.output.svg, snakemake.output.png)

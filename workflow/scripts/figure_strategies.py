@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from patchcert.report import figures
+from patchcert.report.figures import strategies
 from patchcert.report.ledger import read_ledger
 from patchcert.report.results import read_results
 from patchcert.report.style import save
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     results, ledger = read_results(snakemake.input.metrics), read_ledger(snakemake.input.ledger)
-    save(figures.strategies(results, ledger, snakemake.params.style), snakemake.output.svg, snakemake.output.png)
+    save(strategies.draw(results, ledger, snakemake.params.style), snakemake.output.svg, snakemake.output.png)

@@ -24,6 +24,7 @@ COLUMNS = (
     "mask_budget",
     "default_model",
     "default_training",
+    "default_patch",
 )
 
 
@@ -46,7 +47,19 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
     return table.assign(published=published)
 
 
-def counterparts(ledger: pd.DataFrame, model: str, training: str, metric: str, budget: str = "") -> pd.DataFrame:
-    """Published numbers whose small counterpart has this model, training, metric and mask budget (empty: no masks)."""
-    wanted = {"default_model": model, "default_training": training, "metric": metric, "mask_budget": budget}
+def counterparts(
+    ledger: pd.DataFrame, model: str, training: str, metric: str, patch: str = "", budget: str = ""
+) -> pd.DataFrame:
+    """Published numbers whose counterpart in the default study is this model, training and metric.
+
+    Args:
+        ledger: as :func:`read_ledger` gives it.
+        model: small model.
+        training: training of the default study.
+        metric: as in :data:`patchcert.report.results.METRICS`.
+        patch: size of our patch, ``5x5`` for instance; empty where there are no masks.
+        budget: mask budget, ``6x6`` for instance; empty where there are no masks.
+    """
+    wanted = {"default_model": model, "default_training": training, "metric": metric, "default_patch": patch}
+    wanted["mask_budget"] = budget
     return ledger[(ledger[list(wanted)] == pd.Series(wanted)).all(axis=1)]

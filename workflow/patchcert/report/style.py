@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 
 from patchcert.provenance import whole_file
 
+COLOURS = 24
+"""Colours that a figure can ask for; a palette with fewer begins again."""
+
 WIDTH = 7.2
 """Width of a figure, inches."""
 
@@ -33,7 +36,7 @@ def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
     }
     with mpl.rc_context(), sns.axes_style("whitegrid"), mpl.rc_context(settings):
         mpl.use("agg")
-        yield sns.color_palette(style["palette"])
+        yield sns.color_palette(style["palette"], n_colors=COLOURS)
 
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The report's figures. Each function takes tables and arrays and gives a matplotlib figure; nothing here reads files."""
+"""The figure of a mask set over an image, and of the two rounds of double masking."""
 
 from __future__ import annotations
 
@@ -7,104 +7,18 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from patchcert import InputError
 from patchcert.defenses.double_masking import Case, decide
 from patchcert.masks import MaskSet
-from patchcert.report.ledger import counterparts
-from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
 MASKED_GREY = 128
 """What a masked pixel looks like: the mean colour, to which it is set after normalisation."""
-
-
-def strategies(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
-    """Certified accuracy by training strategy: a panel a mask budget, a group a model, published values as diamonds.
-
-    Args:
-        results: as :func:`patchcert.report.results.read_results` gives them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
-        style: the ``report`` block of the configuration.
-    """
-    certified = results[results["metric"] == "certified"]
-    budgets, models, trainings = (in_order(certified[name]) for name in ("budget", "model", "training"))
-    width = 0.8 / len(trainings)
-    with styled(style) as colours:
-        figure, panels = plt.subplots(
-            len(budgets), 1, figsize=(WIDTH, 2.6 * len(budgets) + 0.6), sharex=True, sharey=True, squeeze=False
-        )
-        for panel, budget in zip(panels[:, 0], budgets, strict=True):
-            for number, training in enumerate(trainings):
-                places = np.arange(len(models)) + (number - (len(trainings) - 1) / 2) * width
-                shown = certified[(certified["budget"] == budget) & (certified["training"] == training)]
-                means = shown.groupby("model")[["percent", "low", "high"]].mean().reindex(models)
-                panel.bar(places, means["percent"], width, color=colours[number], label=spoken(training), zorder=2)
-                errors = [means["percent"] - means["low"], means["high"] - means["percent"]]
-                panel.errorbar(places, means["percent"], errors, fmt="none", ecolor="0.25", elinewidth=0.8, capsize=2, zorder=3)
-                published = [
-                    (place, value)
-                    for place, model in zip(places, models, strict=True)
-                    if model in shown["model"].to_numpy()
-                    for value in counterparts(ledger, model, training, "certified", budget)["published"]
-                ]
-                if published:
-                    panel.scatter(
-                        *zip(*published, strict=True), marker="D", s=22, facecolor="white", edgecolor="black", zorder=4
-                    )
-            panel.set_title(f"{budget} masks", loc="left")
-            panel.set_ylabel("certified accuracy (%)")
-            panel.set_ylim(0, 100)
-            panel.grid(axis="x", visible=False)
-        panels[-1, 0].set_xticks(range(len(models)), [spoken(model) for model in models])
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        diamond = Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", markeredgecolor="black")
-        figure.legend(
-            [*handles, diamond],
-            [*labels, "published, CIFAR-10, full-size model"],
-            loc="outside upper center",
-            ncols=3,
-            frameon=False,
-        )
-    return figure
-
-
-def training_curves(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
-    """Accuracy on the calibration images under each strategy's own masks, epoch by epoch; a dot marks the chosen epoch.
-
-    Args:
-        logs: the training logs, with ``model``, ``training`` and ``best_epoch`` beside each row.
-        style: the ``report`` block of the configuration.
-    """
-    models, trainings = in_order(logs["model"]), in_order(logs["training"])
-    with styled(style) as colours:
-        columns = min(2, len(models))
-        rows = -(-len(models) // columns)
-        figure, panels = plt.subplots(rows, columns, figsize=(WIDTH, 2.4 * rows + 0.6), sharex=True, sharey=True, squeeze=False)
-        for panel in panels.flat[len(models) :]:
-            panel.set_visible(False)
-        for panel, model in zip(panels.flat, models, strict=False):
-            for number, training in enumerate(trainings):
-                log = logs[(logs["model"] == model) & (logs["training"] == training)]
-                for _, curve in log.groupby("seed"):
-                    accuracy = 100 * curve["calibration_masked_accuracy"].to_numpy()
-                    best = int(curve["best_epoch"].iloc[0])
-                    panel.plot(curve["epoch"] + 1, accuracy, color=colours[number], label=spoken(training), linewidth=1.2)
-                    panel.plot(best + 1, accuracy[best], "o", color=colours[number], markersize=4)
-            panel.set_title(spoken(model), loc="left")
-        figure.supxlabel("epoch", fontsize=style["font_size"])
-        figure.supylabel("calibration accuracy under the strategy's masks (%)", fontsize=style["font_size"])
-        labelled = {
-            label: handle for panel in panels.flat for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(list(labelled.values()), list(labelled), loc="outside upper center", ncols=3, frameon=False)
-    return figure
 
 
 def example_row(pair_labels: NDArray[np.int64], wanted: int | None) -> int:
@@ -125,7 +39,7 @@ def example_row(pair_labels: NDArray[np.int64], wanted: int | None) -> int:
     return wanted
 
 
-def mask_set_rounds(
+def draw(
     image: NDArray[np.uint8], label: int, pair_labels: NDArray[np.int64], masks: MaskSet, style: Mapping[str, Any]
 ) -> Figure:
     """A mask set over an image, and both rounds of double masking with the label that the classifier gave each copy.

@@ -1,0 +1,67 @@
+"""The figure of certified accuracy by training strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from patchcert.report.ledger import counterparts
+from patchcert.report.results import in_order, spoken
+from patchcert.report.style import WIDTH, styled
+
+
+def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
+    """Certified accuracy by training strategy: a panel a mask set, a group a model, published values as diamonds.
+
+    Args:
+        results: as :func:`patchcert.report.results.read_results` gives them.
+        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        style: the ``report`` block of the configuration.
+    """
+    certified = results[results["metric"] == "certified"]
+    models, trainings = in_order(certified["model"]), in_order(certified["training"])
+    settings = [(facts, part) for facts, part in certified.groupby(["dataset", "patch", "budget"], sort=False)]
+    width = 0.8 / len(trainings)
+    with styled(style) as colours:
+        figure, panels = plt.subplots(
+            len(settings), 1, figsize=(WIDTH, 2.6 * len(settings) + 0.6), sharex=True, sharey=True, squeeze=False
+        )
+        for panel, ((dataset, patch, budget), part) in zip(panels[:, 0], settings, strict=True):
+            for number, training in enumerate(trainings):
+                places = np.arange(len(models)) + (number - (len(trainings) - 1) / 2) * width
+                shown = part[part["training"] == training]
+                means = shown.groupby("model")[["percent", "low", "high"]].mean().reindex(models)
+                panel.bar(places, means["percent"], width, color=colours[number], label=spoken(training), zorder=2)
+                errors = [means["percent"] - means["low"], means["high"] - means["percent"]]
+                panel.errorbar(places, means["percent"], errors, fmt="none", ecolor="0.25", elinewidth=0.8, capsize=2, zorder=3)
+                published = [
+                    (place, value)
+                    for place, model in zip(places, models, strict=True)
+                    if model in shown["model"].to_numpy()
+                    for value in counterparts(ledger, model, training, "certified", patch, budget)["published"]
+                ]
+                if published:
+                    panel.scatter(
+                        *zip(*published, strict=True), marker="D", s=22, facecolor="white", edgecolor="black", zorder=4
+                    )
+            panel.set_title(f"{spoken(dataset)}, {patch} px patch, {budget} masks", loc="left")
+            panel.set_ylabel("certified accuracy (%)")
+            panel.set_ylim(0, 100)
+            panel.grid(axis="x", visible=False)
+        panels[-1, 0].set_xticks(range(len(models)), [spoken(model) for model in models])
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        diamond = Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", markeredgecolor="black")
+        figure.legend(
+            [*handles, diamond],
+            [*labels, "published, CIFAR-10, full-size model"],
+            loc="outside upper center",
+            ncols=3,
+            frameon=False,
+        )
+    return figure

@@ -1,0 +1,1 @@
+"""The report's tables, a module each: long CSV for machines, compact Markdown for readers."""
