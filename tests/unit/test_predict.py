@@ -303,8 +303,7 @@ def test_weights_are_laid_out_channels_last() -> None:
     assert model[4].weight.device.type == "cpu"
 
 
-@pytest.mark.parametrize("outputs", [1, 0])
-def test_a_model_without_two_classes_is_refused(outputs):
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, outputs))
+def test_a_model_without_two_classes_is_refused():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 1))
     with pytest.raises(InputError, match="logits of two classes or more"):
         pair_labels(model, torch.zeros(1, 3, 4, 4), mask_set((4, 4), (1, 1), (2, 2)))
