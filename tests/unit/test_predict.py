@@ -307,3 +307,9 @@ def test_a_model_without_two_classes_is_refused():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 1))
     with pytest.raises(InputError, match="logits of two classes or more"):
         pair_labels(model, torch.zeros(1, 3, 4, 4), mask_set((4, 4), (1, 1), (2, 2)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_said_plainly():
+    with pytest.raises(InputError, match=r"device: 'cuda', and torch finds no GPU here; write cpu"):
+        pair_labels(torch.nn.Identity(), torch.zeros(1, 3, 4, 4), mask_set((4, 4), (1, 1), (2, 2)), device="cuda")

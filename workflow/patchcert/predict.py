@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from patchcert.masks import MaskSet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-BATCH_SIZES = {"cpu": 128}
+BATCH_SIZES = {"cpu": 64}
 LARGE_BATCH_SIZE = 1024
 
 
@@ -52,8 +52,8 @@ def pair_labels(
         batch_size: masked copies a forward pass; by default a size that suits the device.
 
     Raises:
-        InputError: images and masks have different sizes, an unknown dtype, a batch size below one, or a logit that is not
-            finite.
+        InputError: images and masks have different sizes, an unknown dtype or an absent device, a batch size below one, fewer
+            than two classes, or a logit that is not finite.
     """
     answers = predict(model, images, mask_set, fill=fill, device=device, dtype=dtype, batch_size=batch_size)
     return expand_pairs(answers.labels, len(mask_set))
@@ -79,11 +79,11 @@ def predict(
     size = batch_size if batch_size is not None else BATCH_SIZES.get(torch.device(device).type, LARGE_BATCH_SIZE)
     if size < 1:
         raise InputError(f"batch_size: {size}; write a whole number from 1 up")
+    model = on_device(model, device).eval()
     count, pairs = len(images), torch.from_numpy(mask_set.pairs).to(device)
     labels = np.empty((count, len(pairs)), dtype=np.int64)
     margins = np.empty((count, len(pairs)), dtype=np.float32)
     unmasked = np.empty(count, dtype=np.int64)
-    model = on_device(model, device).eval()
     with torch.inference_mode(), torch.autocast(torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"):
         hidden = box_pixels(mask_set.boxes, mask_set.image_size, device)
         hidden_pairs = hidden[pairs[:, 0]] | hidden[pairs[:, 1]]
@@ -104,7 +104,13 @@ def predict(
 
 
 def on_device(model: torch.nn.Module, device: str) -> torch.nn.Module:
-    """The model on a device, its weights laid out channels-last, which convolutions on both CPU and GPU prefer."""
+    """The model on a device, its weights laid out channels-last, which convolutions on both CPU and GPU prefer.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device: {device!r}, and torch finds no GPU here; write cpu")
     return model.to(device).to(memory_format=torch.channels_last)
 
 

@@ -20,7 +20,7 @@ from patchcert.masks import Size
 from patchcert.predict import masked_copies
 
 STRATEGIES = "patchcert.training.strategies"
-SEARCH_BATCH_SIZE = 128
+SEARCH_BATCH_SIZE = 64
 
 
 class Strategy(ABC):
