@@ -139,7 +139,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "calibration_masks": 16,
     }
     assert filled["runs"][0]["seeds"] == [0]
-    assert filled["predict"] == {"fill": 0, "dtype": "float32", "batch_size": 128, "shards": 2, "block_size": 50}
+    assert filled["predict"] == {"fill": 0, "dtype": "float32", "batch_size": 64, "shards": 2, "block_size": 50}
     assert filled["defenses"]["double_masking"]["numerical_margin"] == 0.0001
     assert filled["evaluate"] == {"confidence": 0.95}
     assert filled["report"] == {"palette": "colorblind", "font_size": 9, "resolution": 160, "example_image": None}
@@ -224,7 +224,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "predict.batchsize",
         3,
-        "predict.batchsize: unknown key; did you mean 'batch_size'? Write for example batch_size: 128",
+        "predict.batchsize: unknown key; did you mean 'batch_size'? Write for example batch_size: 64",
     ),
     (
         "defenses.double_mask",

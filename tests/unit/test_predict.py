@@ -143,7 +143,7 @@ def test_batches_are_filled_across_images_and_never_exceed_their_size(images: to
     assert not any(recorder.autocast)
     recorder = Recorder()
     predict(recorder, images, MASKS)
-    assert [len(batch) for batch in recorder.batches] == [11, 128, 103]
+    assert [len(batch) for batch in recorder.batches] == [11, 64, 64, 64, 39]
 
 
 def test_one_image_is_spread_over_many_batches(model: nn.Module, images: torch.Tensor) -> None:

@@ -16,8 +16,9 @@ INTRODUCTION = """\
 
 Written by `python -m patchcert.study.reference` from `workflow/schemas/config.schema.yaml`; do not edit.
 
-`config/study.yaml` is the default study; another file is given with `snakemake --configfile FILE`, and replaces it. A key
-that is unknown, or a value that is wrong, stops `snakemake` before anything runs, with a line that says what to write instead.
+`config/study.yaml` is the default study. `snakemake --configfile FILE` replaces it where FILE names its own `study`; without
+that key, FILE changes only what it names. A key that is unknown, or a value that is wrong, stops `snakemake` before anything
+runs, with a line that says what to write instead.
 
 `NAME` stands for a name that you choose, in lower-case letters, digits and underscores; `N` for each entry of a list, counted
 from 0 in messages. Sizes are rows before columns.
