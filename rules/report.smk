@@ -1,8 +1,8 @@
 """Tables, figures and the page that shows them."""
 
 TABLES = {
-    "accuracy": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy.",
-    "vanilla": "Clean accuracy of the undefended classifiers, without any mask.",
+    "accuracy": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values are those of full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
+    "vanilla": "Clean accuracy of the undefended classifiers, without any mask, beside that of the full-size models on CIFAR-10 (PC, the PatchCleanser paper).",
 }
 FIGURES = {
     "mask_set": "A mask set over a test image, and the two rounds of double masking with the labels that the classifier gave.",

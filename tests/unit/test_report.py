@@ -341,6 +341,7 @@ def page_of(results: pd.DataFrame, ledger: pd.DataFrame) -> str:
         {"mask_set": ("What the figure shows.", "figures/mask_set.png")},
         {"python": "3.11.7", "torch": "2.8.0"},
         {"digits": {"calibration": 50, "test": 30, "train": 200}},
+        3,
     )
 
 

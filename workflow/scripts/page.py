@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     target, params = Path(snakemake.output[0]), snakemake.params
     strategies = {name: block["strategy"] for name, block in params.config["trainings"].items()}
+    results = read_results(snakemake.input.metrics)
     text = page(
         params.config,
-        findings(read_results(snakemake.input.metrics), strategies),
+        findings(results, strategies),
         {
             name: (params.captions[name], Path(path).read_text("utf-8"))
             for name, path in zip(params.tables, snakemake.input.tables, strict=True)
@@ -31,6 +32,7 @@ with job(snakemake.log[0]):
         },
         environment("torch", "timm", "numpy", "scikit-learn", "snakemake"),
         {Path(path).parent.name: read_json(path)["images"] for path in snakemake.input.records},
+        int(results.loc[results["metric"] == "certified", "near_flips"].sum()),
     )
     with whole_file(target) as temporary:
         temporary.write_text(text, encoding="utf-8")

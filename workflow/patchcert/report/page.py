@@ -17,6 +17,7 @@ def page(
     figures: Mapping[str, tuple[str, str]],
     versions: Mapping[str, str],
     images: Mapping[str, Mapping[str, int]],
+    near_flips: int,
 ) -> str:
     """The page as Markdown.
 
@@ -27,6 +28,7 @@ def page(
         figures: caption and path of the PNG relative to the page, by name.
         versions: versions of what the study was run with.
         images: images in each split, by dataset; a dataset that no run uses is left out.
+        near_flips: images, over all runs, that lost their certificate to the numerical margin.
     """
     lines = [
         f"# Results of the {spoken(config['study'])} study",
@@ -34,6 +36,8 @@ def page(
         "Written by `snakemake`; do not edit. Every number is made again by the command in the README of the project.",
         "",
         *_settings(config, images),
+        f"* Near flips, certified but for a label decided by too small a margin, and counted as not certified: {near_flips} "
+        "over all runs.",
         "",
         "## Findings",
         "",
