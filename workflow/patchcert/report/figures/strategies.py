@@ -27,22 +27,29 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) 
     certified = results[results["metric"] == "certified"]
     models, trainings = in_order(certified["model"]), in_order(certified["training"])
     settings = [(facts, part) for facts, part in certified.groupby(["dataset", "patch", "budget"], sort=False)]
+    made = {model: [name for name in trainings if name in set(part["training"])] for model, part in certified.groupby("model")}
     width = 0.8 / len(trainings)
+
+    def place(number: int, model: str, training: str) -> float:
+        """Where a bar stands: the bars of a model, as many as it has, are centred on the model's number."""
+        own = made[model]
+        return number + (own.index(training) - (len(own) - 1) / 2) * width if training in own else float(number)
+
     with styled(style) as colours:
         figure, panels = plt.subplots(
             len(settings), 1, figsize=(WIDTH, 2.6 * len(settings) + 0.6), sharex=True, sharey=True, squeeze=False
         )
         for panel, ((dataset, patch, budget), part) in zip(panels[:, 0], settings, strict=True):
             for number, training in enumerate(trainings):
-                places = np.arange(len(models)) + (number - (len(trainings) - 1) / 2) * width
+                places = np.array([place(group, model, training) for group, model in enumerate(models)])
                 shown = part[part["training"] == training]
                 means = shown.groupby("model")[["percent", "low", "high"]].mean().reindex(models)
                 panel.bar(places, means["percent"], width, color=colours[number], label=spoken(training), zorder=2)
                 errors = [means["percent"] - means["low"], means["high"] - means["percent"]]
                 panel.errorbar(places, means["percent"], errors, fmt="none", ecolor="0.25", elinewidth=0.8, capsize=2, zorder=3)
                 published = [
-                    (place, value)
-                    for place, model in zip(places, models, strict=True)
+                    (centre, value)
+                    for centre, model in zip(places, models, strict=True)
                     if model in shown["model"].to_numpy()
                     for value in counterparts(ledger, model, training, "certified", patch, budget)["published"]
                 ]
