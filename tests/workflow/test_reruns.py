@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 
 import pytest
@@ -60,6 +61,11 @@ def test_a_confidence_level_reruns_metrics_and_report(finished):
 @pytest.mark.parametrize(("key", "value"), [("patch_sizes", [[4, 4]]), ("mask_budgets", [[2, 2]])])
 def test_patch_size_and_budget_rerun_predictions_but_no_training(finished, key, value):
     finished.edit_config(f"defenses.double_masking.{key}", value)
+    assert finished.plan() == ALL_PREDICTIONS
+
+
+def test_the_engines_settings_rerun_predictions_but_no_training(finished):
+    finished.edit_config("predict.fill", 0.5)
     assert finished.plan() == ALL_PREDICTIONS
 
 
@@ -152,4 +158,17 @@ def test_a_mirror_reruns_nothing(finished):
 def test_the_split_reruns_everything(finished):
     finished.edit_config("datasets.digits.split_seed", 1)
     jobs = finished.plan()
-    assert (jobs["prepare"], jobs["train"], jobs["predict"]) == (1, 4, 8)
+    assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (0, 1, 4, 8)
+
+
+def test_a_loaders_module_reruns_everything(finished):
+    finished.replace(f"{PACKAGE}/datasets/loaders/digits.py", "BICUBIC", "BILINEAR")
+    jobs = finished.plan()
+    assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (0, 1, 4, 8)
+
+
+def test_deleted_results_keep_the_weights_where_the_index_is_made_first(finished):
+    shutil.rmtree(finished.folder / "build/ci/results")
+    assert finished.plan()["train"] == 4
+    finished.run("prepared")
+    assert finished.plan()["train"] == 0

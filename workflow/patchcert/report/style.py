@@ -41,6 +41,11 @@ def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write a figure as SVG and PNG; the same figure gives the same bytes."""
+    # the layout solver's last bits differ from run to run, and the ids inside an SVG are made of them
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(tuple(round(side, 6) for side in axes.get_position(original=True).bounds))
     # the salt makes the ids inside an SVG the same each time; matplotlib reads it when it writes, not when it draws
     with whole_file(svg) as temporary, mpl.rc_context({"svg.hashsalt": "patchcert", "svg.fonttype": "none"}):
         figure.savefig(temporary, format="svg", metadata={"Date": None})
