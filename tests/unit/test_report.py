@@ -474,6 +474,22 @@ FIGURES = ["strategies", "training_curves", "mask_set_rounds"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_no_text_of_a_figure_is_cut_off(name: str, results: pd.DataFrame, ledger: pd.DataFrame, tmp_path: Path) -> None:
+    figure = draw(name, results, ledger)
+    save(figure, tmp_path / "figure.svg", tmp_path / "figure.png")
+    width, height = figure.bbox.size
+    # labels of ticks outside the axes are there, but never drawn
+    ticks = {label for axes in figure.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+    for text in figure.findobj(mpl.text.Text):
+        if text.get_text() and text.get_visible() and text not in ticks:
+            box = text.get_window_extent()
+            assert box.x0 >= -1, text.get_text()
+            assert box.y0 >= -1, text.get_text()
+            assert box.x1 <= width + 1, text.get_text()
+            assert box.y1 <= height + 1, text.get_text()
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_the_same_bytes_each_time(name: str, results: pd.DataFrame, ledger: pd.DataFrame, tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
     files = []

@@ -41,8 +41,10 @@ def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write a figure as SVG and PNG; the same figure gives the same bytes."""
-    # the layout solver's last bits differ from run to run, and the ids inside an SVG are made of them
-    figure.draw_without_rendering()
+    # axes of a fixed aspect move their titles when they shrink, which only a second pass of the layout sees; its last bits
+    # differ from run to run, and the ids inside an SVG are made of them
+    for _ in range(2):
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
         axes.set_position(tuple(round(side, 6) for side in axes.get_position(original=True).bounds))
