@@ -63,14 +63,8 @@ def masked_runs(defense):
 
 
 def certified_facts():
-    """The facts of every certificate: run, patch, budget and defense."""
+    """The facts of every certificate, and of the prediction behind it: run, patch, budget and defense."""
     return [facts | {"defense": defense} for defense in config["defenses"] for facts in masked_runs(defense)]
-
-
-def predicted_facts():
-    """The facts of every stored prediction, which several defenses may read."""
-    facts = [{fact: value for fact, value in row.items() if fact != "defense"} for row in certified_facts()]
-    return [row for number, row in enumerate(facts) if row not in facts[:number]]
 
 
 def every(pattern, facts):

@@ -51,5 +51,5 @@ rule gather_predictions:
 rule predicted:
     input:
         # the shards too: one that was deleted is predicted again
-        [shard for facts in predicted_facts() for shard in gather.shard(rules.predict.output[0], **facts)],
-        every(rules.gather_predictions.output[0], predicted_facts()),
+        list(dict.fromkeys(shard for facts in certified_facts() for shard in gather.shard(rules.predict.output[0], **facts))),
+        every(rules.gather_predictions.output[0], certified_facts()),

@@ -18,8 +18,9 @@ def make(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     """
     table = with_published(results[results["metric"] != "undefended_clean"], ledger)
     compact = []
-    for facts, part in table.groupby([fact for fact in FACTS if fact != "budget"], sort=False):
-        row = named(dict(zip([fact for fact in FACTS if fact != "budget"], facts, strict=True)), results)
+    row_facts = [fact for fact in FACTS if fact != "budget"]
+    for facts, part in table.groupby(row_facts, sort=False):
+        row = named(dict(zip(row_facts, facts, strict=True)), results)
         for budget in in_order(table["budget"]):
             for metric, name in (("defended_clean", "clean"), ("certified", "certified")):
                 found = part[(part["budget"] == budget) & (part["metric"] == metric)].iloc[0]
