@@ -25,7 +25,7 @@ wildcard_constraints:
     model=r"[a-z0-9_.]+",
     training=NAME,
     seed=r"\d+",
-    patch=r"\d+x\d+",
+    patch=r"\d+x\d+|\d+-of-\d+x\d+|area-\d+",
     budget=r"\d+x\d+",
     defense=NAME,
     table=NAME,

@@ -12,7 +12,9 @@ from patchcert.provenance import code_digest, settings_sha256
 from patchcert.study.config import complete
 
 try:
-    config.update(complete(config))
+    completed = complete(config)
+    config.clear()  # an update alone would keep the order of the file's keys, which is to rerun nothing
+    config.update(completed)
     SOURCES = read_sources("config/sources.csv")
     for block in config["datasets"].values():
         if block["source"] not in SOURCES:
@@ -26,45 +28,80 @@ RUN = "{dataset}/{model}/{training}/seed-{seed}"
 MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
 LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
 
+ANALYSED_BY = {
+    "mask_budgets": ["double_masking", "challenger"],
+    "minority_reports": ["double_masking", "minority_reports"],
+}
+"""The defenses whose certificates an analysis compares, where it is not double masking alone."""
+
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 
 
 def as_text(size):
-    return f"{size[0]}x{size[1]}"
+    """Rows and columns as paths name them; what is a text already stays as it is."""
+    return size if isinstance(size, str) else f"{size[0]}x{size[1]}"
 
 
-def as_size(text):
-    return [int(side) for side in text.split("x")]
-
-
-def configured_runs():
-    """The facts of every configured run, each once, by dataset, model and training as the configuration first names them."""
-    runs = [
+def runs_of(block):
+    """The facts of the runs that a block of the configuration names, as the product of its lists."""
+    return [
         {"dataset": block["dataset"], "model": model, "training": training, "seed": seed}
-        for block in config["runs"]
         for model, training, seed in product(block["models"], block["trainings"], block["seeds"])
     ]
+
+
+def in_order(runs):
+    """Runs, each once, by dataset, model and training as they are first named."""
     named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in ("dataset", "model", "training", "seed")}
     unique = {tuple(named[fact].index(run[fact]) for fact in named): run for run in runs}
     return [unique[place] for place in sorted(unique)]
 
 
-def configured_masks(defense):
-    """The facts of every patch and budget that a defense is evaluated with."""
-    settings = config["defenses"].get(defense, {"patch_sizes": [], "mask_budgets": []})
+def configured_runs():
+    """The facts of every run of the grid and of the analyses."""
+    return in_order([run for block in [*config["runs"], *config["analyses"].values()] for run in runs_of(block)])
+
+
+def grid_facts():
+    """The facts of every certificate of the grid: its runs under every patch and budget that a defense names."""
+    runs = in_order([run for block in config["runs"] for run in runs_of(block)])
     return [
-        {"patch": as_text(patch), "budget": as_text(budget)}
-        for patch, budget in product(settings["patch_sizes"], settings["mask_budgets"])
+        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
+        for defense, block in config["defenses"].items()
+        for run, patch, budget in product(runs, block.get("patch_sizes", []), block.get("mask_budgets", []))
     ]
 
 
-def masked_runs(defense):
-    return [run | masks for run, masks in product(configured_runs(), configured_masks(defense))]
+def analysis_facts(name, defense="double_masking"):
+    """The facts of every certificate that an analysis needs of a defense; none where it is not configured."""
+    if name not in config["analyses"]:
+        return []
+    block = config["analyses"][name]
+    return [
+        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
+        for run, patch, budget in product(runs_of(block), block["patches"], block["budgets"])
+    ]
 
 
 def certified_facts():
-    """The facts of every certificate, and of the prediction behind it: run, patch, budget and defense."""
-    return [facts | {"defense": defense} for defense in config["defenses"] for facts in masked_runs(defense)]
+    """The facts of every certificate, each once: run, patch, budget and defense."""
+    facts = grid_facts()
+    for name in config["analyses"]:
+        facts += [fact for defense in ANALYSED_BY.get(name, ["double_masking"]) for fact in analysis_facts(name, defense)]
+    return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
+
+
+def asked_of_classifier(wildcards):
+    """What a run is asked under one mask set: every pair of masks if one analysis wants that, else what certificates need."""
+    asked = {fact: getattr(wildcards, fact) for fact in ("dataset", "model", "training", "patch", "budget")}
+    asked["seed"] = int(wildcards.seed)
+    analyses = [name for name in config["analyses"] if any(asked.items() <= facts.items() for facts in analysis_facts(name))]
+    modes = [config["analyses"][name]["mode"] for name in analyses]
+    answering = {defense for name in analyses for defense in ANALYSED_BY.get(name, [])}
+    return {
+        "mode": "matrix" if "matrix" in modes else "certificate",
+        "algorithms": ["double_masking", *(["challenger"] if "challenger" in answering else [])],
+    }
 
 
 def every(pattern, facts):
@@ -139,6 +176,24 @@ def training_code(wildcards):
     return adapter_code("train.py", f"patchcert.training.strategies.{strategy}", *architecture_modules(wildcards))
 
 
+def run_of(wildcards):
+    return {fact: getattr(wildcards, fact) for fact in ("dataset", "model", "training")} | {"seed": int(wildcards.seed)}
+
+
+def timed_masks(wildcards):
+    """Patch and budget of every mask set under which a run's answers are timed."""
+    run = run_of(wildcards)
+    return [
+        (fact["patch"], fact["budget"])
+        for fact in analysis_facts("mask_budgets")
+        if all(fact[name] == value for name, value in run.items())
+    ]
+
+
+def timing_code(wildcards):
+    return adapter_code("time_inference.py", *architecture_modules(wildcards))
+
+
 def prediction_code(wildcards):
     return adapter_code("predict.py", *architecture_modules(wildcards))
 
@@ -150,7 +205,16 @@ def defense_settings(wildcards):
 
 
 def defense_code(wildcards):
-    return adapter_code("certify.py", f"patchcert.defenses.{wildcards.defense}")
+    return adapter_code("certify.py", f"patchcert.evaluation.{wildcards.defense}")
+
+
+def evaluation_code(wildcards):
+    return adapter_code("evaluate.py", f"patchcert.evaluation.{wildcards.defense}")
+
+
+def evaluated_defenses():
+    """The defenses of which there is a certificate."""
+    return list(dict.fromkeys(facts["defense"] for facts in certified_facts()))
 
 
 def evaluated_runs(wildcards):
@@ -161,17 +225,204 @@ def evaluated_certificates(wildcards):
     return every(rules.certify.output[0], evaluated_runs(wildcards))
 
 
-def example_run():
-    """The first configured run with the last, finest mask set: what the mask figure shows."""
-    return masked_runs("double_masking")[: len(configured_masks("double_masking"))][-1]
+# What the report shows, each table and figure a module of its name: its caption, the frames that it is made from, and the
+# analysis that it shows; it is left out where that analysis is not configured. Without one it shows the grid of runs.
+TABLES = {
+    "accuracy": {
+        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values are those of full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
+        "reads": ["results", "ledger"],
+    },
+    "vanilla": {
+        "caption": "Clean accuracy of the undefended classifiers, without any mask, beside that of the full-size models on CIFAR-10 (PC, the PatchCleanser paper).",
+        "reads": ["results", "ledger"],
+    },
+    "patch_sizes": {
+        "caption": "Clean and certified accuracy of our small models against patches of the share of the image that the PatchCleanser paper uses on CIFAR-10 (0.4 and 2.4 % of the pixels), with its Table 2 beside them: the same defense on full-size models, and earlier certified defenses.",
+        "reads": ["results", "ledger"],
+        "analysis": "patch_sizes",
+    },
+    "patch_shapes": {
+        "caption": "Double masking against patches of any rectangular shape, and against two patches at once, each beside a square patch of about as many pixels; published values are those of Table 4 of the PatchCleanser paper, CIFAR-10.",
+        "reads": ["results", "ledger"],
+        "analysis": "patch_shapes",
+    },
+    "forward_passes": {
+        "caption": "What certificate mode costs: masked copies that the classifier sees for an image, and their share of the pairs of masks that matrix mode classifies. An image whose certificate fails is asked no more, so that the share stays near the share of images that are certified.",
+        "reads": ["results"],
+    },
+    "inference_times": {
+        "caption": "Time and forward passes of one answer, one image and one masked copy at a time, on clean test images.",
+        "reads": ["times"],
+        "analysis": "mask_budgets",
+    },
+}
+FIGURES = {
+    "mask_set": {
+        "caption": "A mask set over a test image, and the two rounds of double masking with the labels that the classifier gave.",
+        "reads": [],
+        "analysis": "mask_set",
+    },
+    "strategies": {
+        "caption": "Certified accuracy by training strategy; diamonds are the published values for CIFAR-10 and full-size models.",
+        "reads": ["results", "ledger"],
+    },
+    "training_curves": {
+        "caption": "Calibration accuracy under each strategy's own masks, epoch by epoch; a dot marks the epoch that was chosen.",
+        "reads": [],
+    },
+    "prior_defenses": {
+        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on ImageNet against a patch of 2 % of the pixels, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our small models.",
+        "reads": ["results", "ledger"],
+        "analysis": "patch_sizes",
+    },
+    "mask_budgets": {
+        "caption": "The number of masks against accuracy and against the cost of one answer (Figure 4 of the PatchCleanser paper).",
+        "reads": ["results", "times", "ledger"],
+        "analysis": "mask_budgets",
+    },
+    "overhead": {
+        "caption": "What accuracy costs in time: clean and certified accuracy against the time of one answer, ours by number of masks and the published defenses on ImageNet (Figure 5 of the PatchCleanser paper).",
+        "reads": ["results", "times", "ledger"],
+        "analysis": "mask_budgets",
+    },
+    "overestimated_patch": {
+        "caption": "Mask sets made for a larger patch than the actual one (Figure 6 of the PatchCleanser paper).",
+        "reads": ["results", "image_sizes"],
+        "analysis": "overestimated_patch",
+    },
+    "large_patches": {
+        "caption": "Clean and certified accuracy against ever larger patches, with the number of masks fixed (Figures 7 and 8 of the PatchCleanser paper).",
+        "reads": ["results", "ledger", "image_sizes"],
+        "analysis": "large_patches",
+    },
+    "minority_reports": {
+        "caption": "Minority Reports, which detects an attack and may always raise an alert, against double masking, which always answers (Figure 9 of the PatchCleanser paper).",
+        "reads": ["reports", "results", "ledger"],
+        "analysis": "minority_reports",
+    },
+    "inference_algorithms": {
+        "caption": "Double masking and challenger masking: clean accuracy, time and forward passes of one answer; their certificates are the same (Figure 10 of the PatchCleanser paper).",
+        "reads": ["results", "times"],
+        "analysis": "mask_budgets",
+    },
+    "object_sizes": {
+        "caption": "Certified accuracy by the size of the object, the bounding box of a digit's ink (Figure 11 of the PatchCleanser paper).",
+        "reads": ["images"],
+        "analysis": "objects",
+    },
+    "classes": {
+        "caption": "Certified accuracy and mean object size by class (Figure 13 of the PatchCleanser paper).",
+        "reads": ["images"],
+        "analysis": "objects",
+    },
+}
+
+# What the page of results asks of each analysis, with the frames that answer it.
+FINDINGS = {
+    name: {"reads": reads, "analysis": name}
+    for name, reads in {
+        "patch_sizes": ["results"],
+        "patch_shapes": ["results"],
+        "mask_budgets": ["results", "times"],
+        "overestimated_patch": ["results"],
+        "large_patches": ["results"],
+        "minority_reports": ["reports", "results"],
+        "objects": ["images"],
+    }.items()
+}
+
+
+def made(items):
+    """Names of the tables, figures or findings whose analysis is configured."""
+    return [name for name, item in items.items() if "analysis" not in item or item["analysis"] in config["analyses"]]
+
+
+def facts_shown(item):
+    """The facts of the certificates that a table, figure or finding is about."""
+    if "analysis" not in item:
+        return grid_facts()
+    return [
+        facts
+        for defense in ANALYSED_BY.get(item["analysis"], ["double_masking"])
+        for facts in analysis_facts(item["analysis"], defense)
+    ]
+
+
+def report_inputs(item):
+    """The files behind a table, figure or finding, by the frame that is read from them."""
+    facts = facts_shown(item)
+    metrics = every(rules.evaluate.output[0], facts)
+    detection = [path for path in metrics if "minority_reports" in Path(path).stem]
+    files = {
+        "results": [path for path in metrics if path not in detection],
+        "reports": detection,
+        "times": every(rules.time_inference.output[0], facts),
+        "images": every(rules.certify.output[0], facts) + every(rules.prepare.output.index, facts),
+        "ledger": [LEDGER],
+    }
+    return {name: files[name] for name in item["reads"] if name in files}
+
+
+def analyses_shown():
+    """For each analysis, the files and the facts that its findings come from."""
+    return {name: {"files": report_inputs(FINDINGS[name]), "facts": facts_shown(FINDINGS[name])} for name in made(FINDINGS)}
+
+
+def analysis_files():
+    return [path for shown in analyses_shown().values() for paths in shown["files"].values() for path in paths]
+
+
+def table_inputs(wildcards):
+    return report_inputs(TABLES[wildcards.table])
+
+
+def table_facts(wildcards):
+    return facts_shown(TABLES[wildcards.table])
+
+
+def table_caption(wildcards):
+    return TABLES[wildcards.table]["caption"]
 
 
 def table_code(wildcards):
     return adapter_code("table.py", f"patchcert.report.tables.{wildcards.table}")
 
 
-def table_caption(wildcards):
-    return TABLES[wildcards.table]
+def figure_inputs(wildcards):
+    return report_inputs(FIGURES[wildcards.figure])
+
+
+def figure_facts(wildcards):
+    return facts_shown(FIGURES[wildcards.figure])
+
+
+def figure_image_sizes(wildcards):
+    """Rows and columns of each dataset's images, for the figures that show sizes in pixels."""
+    wanted = "image_sizes" in FIGURES[wildcards.figure]["reads"]
+    return {name: block["image_size"] for name, block in config["datasets"].items()} if wanted else {}
+
+
+def figure_caption(wildcards):
+    return FIGURES[wildcards.figure]["caption"]
+
+
+def figure_code(wildcards):
+    return adapter_code("figure.py", f"patchcert.report.figures.{wildcards.figure}")
+
+
+def example_dataset():
+    """The dataset's block of the run that the mask figure shows."""
+    return config["datasets"][config["analyses"]["mask_set"]["dataset"]] if "mask_set" in config["analyses"] else {}
+
+
+def example_inputs(wildcards):
+    """The files behind the mask figure."""
+    facts = analysis_facts("mask_set")[0]
+    return {
+        "files": [source_path(entry) for entry in SOURCES[example_dataset()["source"]]],
+        "index": rules.prepare.output.index.format(**facts),
+        "predictions": rules.gather_predictions.output[0].format(**facts),
+    }
 
 
 def recorded_runs():

@@ -13,7 +13,7 @@ rule evaluate:
     params:
         runs=evaluated_runs,
         confidence=config["evaluate"]["confidence"],
-        code=adapter_code("evaluate.py"),
+        code=evaluation_code,
     message:
         "Evaluating {wildcards.defense}"
     script:
@@ -22,4 +22,4 @@ rule evaluate:
 
 rule evaluated:
     input:
-        expand(rules.evaluate.output[0], defense=config["defenses"]),
+        expand(rules.evaluate.output[0], defense=evaluated_defenses()),

@@ -20,13 +20,14 @@ rule predict:
         dataset=dataset_of,
         data=data_identity,
         training=training_settings,
-        engine={key: config["predict"][key] for key in ("fill", "dtype", "batch_size")},
+        engine={key: config["predict"][key] for key in ("fill", "dtype", "batch_size", "compiled")},
+        asked=asked_of_classifier,
         block_size=config["predict"]["block_size"],
         device=config["device"],
         code=prediction_code,
         scratch=f"{SCRATCH}/predict",
     message:
-        "Predicting {wildcards.dataset} with {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: {wildcards.budget} masks, shard {wildcards.scatteritem}"
+        "Predicting {wildcards.dataset} with {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: patch {wildcards.patch}, {wildcards.budget} masks, shard {wildcards.scatteritem}"
     script:
         "../workflow/scripts/predict.py"
 
@@ -48,8 +49,38 @@ rule gather_predictions:
         "../workflow/scripts/gather_predictions.py"
 
 
+rule time_inference:
+    input:
+        files=source_files,
+        index=rules.prepare.output.index,
+        weights=rules.train.output.weights,
+    output:
+        f"{RESULTS}/times/{RUN}.json",
+    log:
+        f"{LOGS}/time_inference/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/time_inference/{RUN}.tsv"
+    # all of them, so that nothing else runs while the clock does
+    threads: workflow.cores
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        run=run_of,
+        masks=timed_masks,
+        images=config["predict"]["timed_images"],
+        engine={key: config["predict"][key] for key in ("fill", "dtype")},
+        device=config["device"],
+        code=timing_code,
+    message:
+        "Timing single answers: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/time_inference.py"
+
+
 rule predicted:
     input:
+        every(rules.time_inference.output[0], analysis_facts("mask_budgets")),
         # the shards too: one that was deleted is predicted again
         list(dict.fromkeys(shard for facts in certified_facts() for shard in gather.shard(rules.predict.output[0], **facts))),
         every(rules.gather_predictions.output[0], certified_facts()),

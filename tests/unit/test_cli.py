@@ -8,7 +8,7 @@ import pytest
 
 from patchcert.cli import main
 from patchcert.defenses import double_masking
-from patchcert.masks import mask_set
+from patchcert.masks import covering_shapes, mask_set, multi_patch_set, shape_set, strided_mask_set
 from patchcert.predictions import expand_pairs
 
 LABELS = np.array([1, 0, 1])
@@ -23,6 +23,25 @@ def test_masks_prints_the_boxes(capsys):
     assert rows == masks.boxes.tolist()
     assert f"{len(masks)} masks" in printed.err
     assert f"{len(masks.pairs)} unordered pairs" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "masks"),
+    [
+        (["--patch", "5", "3", "--stride", "4", "6"], strided_mask_set((32, 24), (5, 3), (4, 6))),
+        (["--area", "10", "--budget", "2", "2"], shape_set((32, 24), covering_shapes((32, 24), 10), (2, 2))),
+        (["--patch", "5", "3", "--budget", "2", "2", "--patches", "2"], multi_patch_set(mask_set((32, 24), (5, 3), (2, 2)), 2)),
+    ],
+    ids=["stride", "area", "patches"],
+)
+def test_masks_of_every_kind(capsys, arguments, masks):
+    assert main(["masks", "--image", "32", "24", *arguments]) == 0
+    printed = capsys.readouterr()
+    rows = [[int(part) for part in line.split(",")] for line in printed.out.splitlines()[1:]]
+    assert [row[0] for row in rows] == np.repeat(np.arange(len(masks)), masks.patches).tolist()
+    assert [row[1:] for row in rows] == masks.boxes.reshape(-1, 4).tolist()
+    assert f"{len(masks)} masks" in printed.err
+    assert f"{len(masks.areas.boxes)} of them different images" in printed.err
 
 
 @pytest.mark.parametrize("shape", ["pairs", "matrix", "npz"])
@@ -46,6 +65,8 @@ def test_certify_answers_as_the_package(tmp_path, capsys, shape):
     ("arguments", "message"),
     [
         (["masks", "--image", "4", "4", "--patch", "5", "5", "--budget", "2", "2"], "patch_size 5x5"),
+        (["masks", "--image", "4", "4", "--area", "4", "--stride", "2", "2"], "write --budget in its place"),
+        (["masks", "--image", "4", "4", "--patch", "2", "2", "--stride", "2", "2", "--patches", "0"], "patches: 0"),
         (["certify", "pairs.npy"], "its true labels are missing; write patchcert certify"),
         (["certify", "all.npz", "labels.npy"], "leave this file out"),
         (["certify", "other.npz"], "no array named labels, pair_labels; it has something"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import datetime
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,14 @@ from patchcert.study.config import complete, resolved, schema
 from patchcert.study.reference import reference
 
 ROOT = Path(__file__).parents[2]
+RULES = {
+    statement.targets[0].id: ast.literal_eval(statement.value)
+    for statement in ast.parse((ROOT / "rules" / "common.smk").read_text("utf-8")).body
+    if isinstance(statement, ast.Assign)
+    and isinstance(statement.targets[0], ast.Name)
+    and statement.targets[0].id in ("ANALYSED_BY", "FIGURES", "TABLES")
+}
+"""What the rules show, and of which analysis."""
 SHIPPED = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text("utf-8")) for name in ("study", "ci")}
 MISSING = object()
 
@@ -60,8 +71,17 @@ FULL: dict[str, Any] = MINIMAL | {
         },
     },
     "runs": [{"dataset": "digits", "models": ["small_vit"], "trainings": ["plain", "cutout", "greedy"]}],
-    "defenses": {"double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]]}},
+    "analyses": {
+        "patch_shapes": {
+            "dataset": "digits",
+            "models": ["small_vit"],
+            "trainings": ["plain"],
+            "patches": [[5, 5], "5x5", "2-of-3x3", "area-10"],
+            "budgets": [[3, 3]],
+        }
+    },
 }
+ANALYSIS: dict[str, Any] = FULL["analyses"]["patch_shapes"] | {"patches": [[5, 5]]}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -139,14 +159,27 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "calibration_masks": 16,
     }
     assert filled["runs"][0]["seeds"] == [0]
-    assert filled["predict"] == {"fill": 0, "dtype": "float32", "batch_size": 64, "shards": 2, "block_size": 50}
-    assert filled["defenses"]["double_masking"]["numerical_margin"] == 0.0001
+    assert filled["predict"] == {
+        "fill": 0,
+        "dtype": "float32",
+        "compiled": False,
+        "batch_size": None,
+        "shards": 2,
+        "block_size": 100,
+        "timed_images": 50,
+    }
+    assert filled["defenses"] == {
+        "double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]], "numerical_margin": 0.0001},
+        "challenger": {"numerical_margin": 0.0001},
+        "minority_reports": {},
+    }
+    assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {"seeds": [0], "mode": "certificate"}
     assert filled["evaluate"] == {"confidence": 0.95}
     assert filled["report"] == {"palette": "colorblind", "font_size": 9, "resolution": 160, "example_image": None}
 
 
-def test_a_defense_that_is_left_out_stays_out() -> None:
-    assert complete(MINIMAL)["defenses"]["double_masking"]["numerical_margin"] == 0.0001
+def test_an_analysis_that_is_left_out_stays_out() -> None:
+    assert complete(MINIMAL)["analyses"] == {}
 
 
 def keys_with_defaults(node: Mapping[str, Any], value: Any, place: str = "") -> Iterator[tuple[str, bool]]:
@@ -191,6 +224,15 @@ MODELS = (
     "write small_resnetv2, small_convnext, small_vit, small_resmlp, or timm's full name, architecture.tag, for example "
     '"small_resnetv2"'
 )
+PATCH = (
+    "write rows and columns of one patch, or 2-of-3x3 for two such patches, or area-10 for any rectangle of at most 10 pixels, "
+    "for example [5, 5]"
+)
+ANALYSES = f"one of {', '.join(schema()['properties']['analyses']['propertyNames']['enum'])}"
+ANALYSES_EXAMPLE = (
+    '{"mask_budgets": {"dataset": "digits", "models": ["small_resnetv2"], "trainings": ["plain"], "patches": [[5, 5]], '
+    '"budgets": [[2, 2], [3, 3]]}}'
+)
 RUNS_EXAMPLE = '[{"dataset": "digits", "models": ["small_resnetv2"], "trainings": ["plain"]}]'
 TRAININGS_EXAMPLE = '{"plain": {"strategy": "plain", "epochs": 30, "learning_rate": 0.002}}'
 DATASET_EXAMPLE = (
@@ -225,6 +267,21 @@ FAULTS: list[tuple[str, Any, str]] = [
         "predict.batchsize",
         3,
         "predict.batchsize: unknown key; did you mean 'batch_size'? Write for example batch_size: 64",
+    ),
+    (
+        "predict.timed_image",
+        3,
+        "predict.timed_image: unknown key; did you mean 'timed_images'? Write for example timed_images: 50",
+    ),
+    (
+        "defenses.challenger.margin",
+        1,
+        "defenses.challenger.margin: unknown key; the keys here are numerical_margin",
+    ),
+    (
+        "analyses.patch_shapes.budget",
+        [[3, 3]],
+        "analyses.patch_shapes.budget: unknown key; did you mean 'budgets'? Write for example budgets: [[3, 3], [6, 6]]",
     ),
     (
         "defenses.double_mask",
@@ -284,6 +341,24 @@ FAULTS: list[tuple[str, Any, str]] = [
         32,
         "datasets.digits.image_size: 32 is wrong; write a list in brackets, for example [32, 32]",
     ),
+    ("predict.compiled", "yes", 'predict.compiled: "yes" is wrong; write true or false, for example false'),
+    ("predict.batch_size", "max", 'predict.batch_size: "max" is wrong; write a whole number or null, for example 64'),
+    (
+        "analyses",
+        ["patch_shapes"],
+        f'analyses: ["patch_shapes"] is wrong; write a block of keys, for example {ANALYSES_EXAMPLE}',
+    ),
+    (
+        "analyses.patch_shapes.patches",
+        "2-of-3x3",
+        'analyses.patch_shapes.patches: "2-of-3x3" is wrong; write a list in brackets, for example '
+        '[[5, 5], "2-of-3x3", "area-10"]',
+    ),
+    (
+        "analyses.patch_shapes.patches",
+        [5],
+        "analyses.patch_shapes.patches.0: 5 is wrong; write a list in brackets or a text, for example [5, 5]",
+    ),
     # a wrong choice
     ("device", "gpu", 'device: "gpu" is wrong; write cpu or cuda'),
     ("datasets.digits.loader", "mnist", 'datasets.digits.loader: "mnist" is wrong; write digits'),
@@ -294,6 +369,11 @@ FAULTS: list[tuple[str, Any, str]] = [
         'trainings.plain.strategy: "greedy" is wrong; write plain or random_cutout or greedy_cutout',
     ),
     ("predict.dtype", "float16", 'predict.dtype: "float16" is wrong; write float32 or bfloat16'),
+    (
+        "analyses.patch_shapes.mode",
+        "full",
+        'analyses.patch_shapes.mode: "full" is wrong; write certificate or matrix',
+    ),
     # a value that is too small, too large, empty or repeated
     ("trainings.plain.epochs", 0, "trainings.plain.epochs: 0 is wrong; write a number from 1 up, for example 10"),
     (
@@ -309,8 +389,8 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("datasets.digits.classes", 1, "datasets.digits.classes: 1 is wrong; write a number from 2 up, for example 10"),
     (
         "datasets.digits.classes",
-        65537,
-        "datasets.digits.classes: 65537 is wrong; write a number up to 65536, for example 10",
+        65536,
+        "datasets.digits.classes: 65536 is wrong; write a number up to 65535, for example 10",
     ),
     ("evaluate.confidence", 1, "evaluate.confidence: 1 is wrong; write a number below 1, for example 0.95"),
     ("evaluate.confidence", 0, "evaluate.confidence: 0 is wrong; write a number above 0, for example 0.95"),
@@ -348,7 +428,39 @@ FAULTS: list[tuple[str, Any, str]] = [
         "trainings.greedy.mask_budgets: [[2, 2], [3, 3], [6, 6]] is wrong; write a list of 2 or fewer entries, for example "
         "[[3, 3], [6, 6]]",
     ),
+    ("predict.timed_images", 0, "predict.timed_images: 0 is wrong; write a number from 1 up, for example 50"),
+    (
+        "analyses.patch_shapes.patches",
+        [[5, 5], [5, 5]],
+        "analyses.patch_shapes.patches: [[5, 5], [5, 5]] is wrong; write each entry once, for example "
+        '[[5, 5], "2-of-3x3", "area-10"]',
+    ),
+    ("analyses.patch_shapes.patches", [[5]], f"analyses.patch_shapes.patches.0: [5] is wrong; {PATCH}"),
+    *(
+        ("analyses.patch_shapes.patches", [[5, 5], text], f'analyses.patch_shapes.patches.1: "{text}" is wrong; {PATCH}')
+        for text in (
+            "0-of-3x3",
+            "2-of-",
+            "2-of-3",
+            "2-of-area-10",
+            "area-0",
+            "area-",
+            "area-2x5",
+            "5x",
+            "x5",
+            "0x5",
+            "5 x 5",
+            "",
+        )
+    ),
     # names
+    (
+        "analyses.patch_shape",
+        ANALYSIS,
+        f"analyses.patch_shape: the name is wrong; did you mean 'patch_shapes'? Write {ANALYSES}",
+    ),
+    ("analyses.speed", ANALYSIS, f"analyses.speed: the name is wrong; write {ANALYSES}"),
+    ("analyses.patch_shapes.models", ["resnet50"], f'analyses.patch_shapes.models.0: "resnet50" is wrong; {MODELS}'),
     ("study", "My Study", f'study: "My Study" is wrong; {NAME} "default"'),
     ("study", datetime.date(2024, 1, 2), f'study: "2024-01-02" is wrong; {NAME} "default"'),
     ("datasets.digits.source", "Digits", f'datasets.digits.source: "Digits" is wrong; {NAME} "digits"'),
@@ -375,6 +487,11 @@ FAULTS: list[tuple[str, Any, str]] = [
         "defenses.double_masking.patch_sizes",
         MISSING,
         "defenses.double_masking.patch_sizes: missing; write for example patch_sizes: [[5, 5]]",
+    ),
+    (
+        "analyses.patch_shapes.budgets",
+        MISSING,
+        "analyses.patch_shapes.budgets: missing; write for example budgets: [[3, 3], [6, 6]]",
     ),
     # settings that do not belong to a strategy, or that it lacks
     (
@@ -446,6 +563,50 @@ FAULTS: list[tuple[str, Any, str]] = [
         "trainings.greedy.patch_size",
         [5, 33],
         "trainings.greedy.patch_size: [5, 33] does not fit into images of [32, 32] pixels; write a patch of at most [32, 32]",
+    ),
+    (
+        "analyses.patch_shapes.dataset",
+        "digit",
+        "analyses.patch_shapes.dataset: \"digit\" is not under datasets; did you mean 'digits'? Write one of digits, or add "
+        "its block",
+    ),
+    (
+        "analyses.patch_shapes.trainings",
+        ["plain", "cutuot"],
+        "analyses.patch_shapes.trainings.1: \"cutuot\" is not under trainings; did you mean 'cutout'? Write one of plain, "
+        "cutout, greedy, or add its block",
+    ),
+    *(
+        (
+            "analyses.patch_shapes.patches",
+            ["32x32", "2-of-32x32", "area-1024", patch],
+            f"analyses.patch_shapes.patches.3: {patch} does not fit into images of [32, 32] pixels; write a patch of at most "
+            "[32, 32]",
+        )
+        for patch in ([5, 33], [33, 5], "5x33", "33x5", "2-of-33x5")
+    ),
+    (
+        "analyses.patch_shapes.patches",
+        ["area-1025"],
+        "analyses.patch_shapes.patches.0: area-1025 is more than the 1024 pixels of an image; write area-1024 at most",
+    ),
+    *(
+        (
+            f"analyses.{name}",
+            ANALYSIS | {"mode": "matrix", "patches": [[5, 5], "5x7", patch]},
+            f"analyses.{name}.patches.2: {patch} is not one patch of one size; write rows and columns, for example [5, 5]",
+        )
+        for name, patch in product(("mask_set", "overestimated_patch", "large_patches"), ("area-10", "2-of-3x3"))
+    ),
+    (
+        "analyses.mask_set",
+        ANALYSIS,
+        "analyses.mask_set.mode: certificate leaves out labels that its figure shows; write matrix",
+    ),
+    (
+        "analyses.mask_budgets",
+        ANALYSIS,
+        "predict.timed_images: 50 is more than the 7 test images; write 7 at most",
     ),
     ("predict.shards", 8, "predict.shards: 8 is more than the 7 test images; write 7 at most"),
     (
@@ -519,6 +680,33 @@ def test_every_test_image_may_have_a_shard_of_its_own() -> None:
     complete(changed("predict.shards", 7))
 
 
+def test_every_test_image_may_be_timed() -> None:
+    config = changed("predict.timed_images", 7)
+    config["analyses"]["mask_budgets"] = ANALYSIS
+    complete(config)
+
+
+def test_where_no_answer_is_timed_any_number_of_images_may_be_left() -> None:
+    complete(changed("predict.timed_images", 400))
+
+
+def test_as_many_images_can_be_timed_as_the_dataset_of_the_analysis_has() -> None:
+    config = changed("predict.timed_images", 8)
+    config["datasets"]["many"] = config["datasets"]["digits"] | {"split_sizes": {"calibration": 5, "test": 8}}
+    config["analyses"]["mask_budgets"] = ANALYSIS | {"dataset": "many"}
+    complete(config)
+    config["analyses"]["mask_budgets"] = ANALYSIS
+    (line,) = messages(config)
+    assert "predict.timed_images: 8 is more than the 7 test images" in line
+
+
+def test_a_patch_of_the_grid_is_not_compared_with_the_images_of_an_analysis() -> None:
+    config = changed("defenses.double_masking.patch_sizes", [[20, 20]])
+    config["datasets"]["tiny"] = config["datasets"]["digits"] | {"image_size": [16, 16]}
+    config["analyses"]["patch_shapes"]["dataset"] = "tiny"
+    complete(config)
+
+
 def test_a_patch_of_a_training_that_no_run_names_is_not_compared_with_images() -> None:
     config = changed("trainings.greedy.patch_size", [99, 99])
     config["runs"][0]["trainings"] = ["plain"]
@@ -588,7 +776,7 @@ def test_the_choices_are_the_modules_that_there_are(path: tuple[str, ...], packa
 
 
 def test_the_models_are_the_architectures_that_there_are_and_timms() -> None:
-    node = schema()["properties"]["runs"]["items"]["properties"]["models"]["items"]
+    node = schema()["$defs"]["models"]["items"]
     (choices,) = re.fullmatch(r"\^\((.*)\)\$", node["pattern"]).groups()  # type: ignore[union-attr]
     *small, timms = choices.split("|")
     assert sorted(small) == plugins.names("patchcert.models.architectures")
@@ -597,7 +785,7 @@ def test_the_models_are_the_architectures_that_there_are_and_timms() -> None:
 
 
 def test_every_name_that_timm_publishes_can_be_configured() -> None:
-    pattern = schema()["properties"]["runs"]["items"]["properties"]["models"]["items"]["pattern"]
+    pattern = schema()["$defs"]["models"]["items"]["pattern"]
     assert [name for name in timm.list_pretrained() if not re.search(pattern, name)] == []
 
 
@@ -607,6 +795,45 @@ def test_a_strategys_own_keys_are_described_as_its_own() -> None:
         strategy = case["if"]["properties"]["strategy"]["const"]
         for key in case["then"].get("required", []):
             assert f"({strategy} only)" in training["properties"][key]["description"]
+
+
+def test_the_defenses_are_the_modules_that_evaluate_them() -> None:
+    defenses = sorted(schema()["properties"]["defenses"]["properties"])
+    assert defenses == plugins.names("patchcert.evaluation")
+    assert set(defenses) <= set(plugins.names("patchcert.defenses"))
+
+
+def test_the_analyses_are_those_that_the_rules_show() -> None:
+    shown = {item["analysis"] for item in [*RULES["TABLES"].values(), *RULES["FIGURES"].values()] if "analysis" in item}
+    node = schema()["properties"]["analyses"]
+    assert shown == set(node["propertyNames"]["enum"])
+    assert all(re.search(rf"\b{name}\b", node["description"]) for name in shown)
+
+
+def test_what_an_analysis_compares_are_defenses() -> None:
+    analysed = RULES["ANALYSED_BY"]
+    assert set(analysed) <= set(schema()["properties"]["analyses"]["propertyNames"]["enum"])
+    assert {name for names in analysed.values() for name in names} == set(schema()["properties"]["defenses"]["properties"])
+
+
+@pytest.mark.parametrize("kind", ["tables", "figures"])
+def test_what_the_rules_make_are_the_modules_that_there_are(kind: str) -> None:
+    assert sorted(RULES[kind.upper()]) == plugins.names(f"patchcert.report.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reads"),
+    [
+        (kind, name, item["reads"])
+        for kind in ("tables", "figures")
+        for name, item in RULES[kind.upper()].items()
+        if item["reads"]  # those that read no frame have a rule of their own
+    ],
+)
+def test_what_a_table_or_figure_is_given_is_what_it_takes(kind: str, name: str, reads: list[str]) -> None:
+    module = plugins.load(f"patchcert.report.{kind}", name)
+    takes = set(inspect.signature(module.make if kind == "tables" else module.draw).parameters)
+    assert takes == set(reads) | ({"style"} if kind == "figures" else set())
 
 
 # --- docs/configuration.md ---------------------------------------------------------------------------------------------------
@@ -644,6 +871,11 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
         "| `datasets.NAME.source` | name | required |",
         "| `defenses.double_masking` | block | required |",
         "| `runs.N.models` | list of names | required |",
+        "| `analyses` | block | `{}` | PatchCleanser's analyses",
+        "| `analyses.NAME.budgets` | list of `[rows, columns]` | required | Masks along the rows and along the columns. |",
+        '| `analyses.NAME.mode` | `"certificate"` or `"matrix"` | `"certificate"` |',
+        "| `predict.batch_size` | whole number from 1 or `null` | `null` |",
+        "| `predict.compiled` | `true` or `false` | `false` |",
     ],
 )
 def test_a_row_says_what_a_key_takes(row: str) -> None:

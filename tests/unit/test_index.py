@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from patchcert import InputError
-from patchcert.datasets.index import SPLITS, UNUSED, index, load
+from patchcert.datasets.index import SPLITS, UNUSED, index, open_split
 from patchcert.datasets.labels import true_labels
 from patchcert.datasets.loaders import digits
 
@@ -52,10 +52,11 @@ def test_each_split_has_its_size_and_the_rest_is_unused(
 
 def test_the_index_has_one_row_an_image_in_the_datasets_order() -> None:
     table = index(settings(200, 50, 30), FILES)
-    assert list(table.columns) == ["image_id", "label", "split"]
+    assert list(table.columns) == ["image_id", "label", "object_size", "split"]
     assert table["image_id"].tolist() == [f"digits-{row:04d}" for row in range(COUNT)]
     assert table["label"].tolist() == load_digits().target.tolist()
     assert set(table["split"]) == {*SPLITS, UNUSED}
+    assert table["object_size"].tolist() == digits.object_sizes(FILES, table["image_id"].tolist(), (32, 32)).tolist()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
@@ -127,20 +128,38 @@ def index_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_images_of_a_split_come_in_the_order_of_the_index(index_file: Path, split: str) -> None:
-    images = load(settings(200, 50, 30), FILES, index_file, split)
-    table = pd.read_parquet(index_file)
-    assert images.ids.tolist() == ids_of(table, split)
+    opened = open_split(settings(200, 50, 30), FILES, index_file, split)
+    images, table = opened.read(), pd.read_parquet(index_file)
+    assert images.ids.tolist() == opened.ids.tolist() == ids_of(table, split)
     assert images.ids.tolist() == sorted(images.ids)
-    assert images.labels.tolist() == table.loc[table["split"] == split, "label"].tolist()
-    assert images.pixels.shape == (len(images.ids), 3, 32, 32)
+    assert images.labels.tolist() == opened.labels.tolist() == table.loc[table["split"] == split, "label"].tolist()
+    assert images.pixels.shape == (len(opened), 3, 32, 32)
+    assert (images.pixels == digits.images(FILES, images.ids.tolist(), (32, 32))).all()
     assert (images.pixels.dtype, images.labels.dtype, images.ids.dtype.kind) == (np.uint8, np.int64, "U")
 
 
 def test_a_part_of_a_split_is_a_slice_of_it(index_file: Path) -> None:
-    whole = load(settings(200, 50, 30), FILES, index_file, "test")
-    part = load(settings(200, 50, 30), FILES, index_file, "test", slice(5, 9))
-    for everything, some in zip(whole, part, strict=True):
+    whole = open_split(settings(200, 50, 30), FILES, index_file, "test")
+    part = whole.part(slice(5, 9))
+    assert (len(whole), len(part), len(part.part(slice(3, None)))) == (30, 4, 1)
+    assert part.part(slice(3, None)).ids.tolist() == [whole.ids[8]]
+    for everything, some in zip(whole.read(), part.read(), strict=True):
         np.testing.assert_array_equal(everything[5:9], some)
+
+
+def test_pixels_are_not_read_before_they_are_wanted(index_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def images(files: dict[str, Path], ids: list[str], image_size: tuple[int, int]) -> np.ndarray:
+        asked.append(ids)
+        return np.zeros((len(ids), 3, *image_size), dtype=np.uint8)
+
+    monkeypatch.setattr(digits, "images", images)
+    whole = open_split(settings(200, 50, 30), FILES, index_file, "test")
+    part = whole.part(slice(10, 12))
+    assert asked == []
+    assert part.read().pixels.shape == (2, 3, 32, 32)
+    assert asked == [whole.ids[10:12].tolist()]
 
 
 # --- digits ------------------------------------------------------------------------------------------------------------------
@@ -172,6 +191,45 @@ def write_table(folder: Path, rows: np.ndarray) -> dict[str, Path]:
     path = folder / digits.FILE
     path.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode()))
     return {digits.FILE: path}
+
+
+@pytest.mark.parametrize(
+    ("ink", "share"),
+    [
+        ({}, 0),
+        ({(0, 0): 16}, 1 / 64),
+        ({(7, 7): 16}, 1 / 64),
+        ({(2, 1): 16, (5, 3): 9}, 4 * 3 / 64),  # rows 2 to 5, columns 1 to 3
+        ({(2, 1): 16, (5, 3): 8}, 1 / 64),  # level 8 of 16 is 127 of 255, less than half as bright as white
+        ({(0, 7): 16, (7, 0): 16}, 1),
+        ({(4, 0): 16, (4, 7): 16, (4, 3): 1}, 8 / 64),
+    ],
+    ids=["nothing", "first pixel", "last pixel", "a box", "too faint", "corners", "a row"],
+)
+def test_the_size_of_an_object_is_the_box_around_its_ink(tmp_path: Path, ink: dict[tuple[int, int], int], share: float) -> None:
+    table = np.zeros((2, 65), dtype=int)
+    table[0, :64] = 16  # another digit, all ink
+    for (row, column), level in ink.items():
+        table[1, 8 * row + column] = level
+    sizes = digits.object_sizes(write_table(tmp_path, table), ["digits-0001", "digits-0000"], (8, 8))
+    assert sizes.dtype == np.float64
+    assert sizes.tolist() == [100 * share, 100]
+
+
+def test_the_size_of_an_object_is_measured_on_the_scaled_image(tmp_path: Path) -> None:
+    table = np.zeros((1, 65), dtype=int)
+    table[0, :64].reshape(8, 8)[2:6, 1:4] = 16
+    pixels = digits.images(write_table(tmp_path, table), ["digits-0000"], (32, 16))[0, 0]
+    rows, columns = np.nonzero(pixels >= 128)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 23, 2, 7)  # four and two pixels for one
+    sizes = digits.object_sizes(write_table(tmp_path, table), ["digits-0000"], (32, 16))
+    assert sizes.tolist() == [100 * 16 * 6 / (32 * 16)]
+
+
+def test_every_digit_has_a_size_in_per_cent() -> None:
+    sizes = index(settings(200, 50, 30), FILES)["object_size"]
+    assert sizes.between(25, 100).all()
+    assert sizes.nunique() > 20
 
 
 def damaged(**change: int) -> np.ndarray:

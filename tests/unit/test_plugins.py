@@ -77,6 +77,9 @@ def test_a_fault_inside_a_part_is_not_taken_for_an_unknown_name(package: str) ->
         ("patchcert.training.strategies", {"plain", "random_cutout", "greedy_cutout"}),
         ("patchcert.datasets.loaders", {"digits"}),
         ("patchcert.models.architectures", {"small_vit", "small_resmlp"}),
+        ("patchcert.evaluation", {"double_masking", "challenger", "minority_reports"}),
+        ("patchcert.report.tables", {"accuracy", "forward_passes"}),
+        ("patchcert.report.figures", {"mask_set", "classes"}),
     ],
 )
 def test_the_shipped_parts_are_found(shipped: str, expected: set[str]) -> None:

@@ -16,7 +16,16 @@ import pytest
 
 import patchcert
 from patchcert import InputError
-from patchcert.predictions import LARGEST_LABEL, Predictions, expand_pairs, masks_of_pairs
+from patchcert.predictions import (
+    ARRAYS,
+    LARGEST_LABEL,
+    STORED_UNPREDICTED,
+    UNPREDICTED,
+    Answers,
+    Predictions,
+    expand_pairs,
+    masks_of_pairs,
+)
 
 IDENTITY = {"model": "vit", "masks": {"patch_size": [2, 2]}, "fill": 0.0}
 
@@ -29,15 +38,16 @@ def predictions(ids: str = "abcd", identity: dict[str, Any] | None = None) -> Pr
         (numbers[:, None] * 10 + np.arange(6)).astype(np.uint16),
         numbers.astype(np.uint16),
         (numbers / 7).astype(np.float32),
+        (1 / (numbers[:, None] + np.arange(3))).astype(np.float32),
+        (numbers % 6 + 1).astype(np.uint32),
         IDENTITY if identity is None else identity,
     )
 
 
 def same(one: Predictions, other: Predictions) -> bool:
-    parts = ("image_ids", "labels", "unmasked", "margins")
     return one.identity == other.identity and all(
         np.array_equal(getattr(one, part), getattr(other, part)) and getattr(one, part).dtype == getattr(other, part).dtype
-        for part in parts
+        for part in ARRAYS
     )
 
 
@@ -96,7 +106,8 @@ def test_an_identity_that_json_cannot_hold_leaves_the_old_file(tmp_path: Path) -
 @pytest.mark.parametrize(("pairs", "masks"), [(1, 1), (3, 2), (6, 3), (45, 9), (666, 36)])
 def test_number_of_masks(pairs: int, masks: int) -> None:
     assert masks_of_pairs(pairs) == masks
-    assert replace(predictions(), labels=np.zeros((4, pairs), dtype=np.uint16)).masks == masks
+    labels, confidences = np.zeros((4, pairs), dtype=np.uint16), np.zeros((4, masks), dtype=np.float32)
+    assert replace(predictions(), labels=labels, confidences=confidences).masks == masks
 
 
 def test_only_triangular_numbers_are_numbers_of_pairs() -> None:
@@ -118,6 +129,32 @@ def test_pairs_are_expanded_to_a_symmetric_matrix() -> None:
     assert stored.pair_labels is stored.pair_labels
 
 
+def test_what_was_not_predicted_is_stored_as_the_largest_number_and_read_as_minus_one(tmp_path: Path) -> None:
+    assert (UNPREDICTED, STORED_UNPREDICTED, LARGEST_LABEL) == (-1, 65535, 65534)
+    answers = Answers(
+        labels=np.array([[1, 2, -1, 4, -1, 6], [9, 9, 9, 9, 9, 65534]]),
+        unmasked=np.array([65534, 0]),
+        margins=np.array([0.5, 0.25], dtype=np.float32),
+        confidences=np.array([[0.5, 0.75, 1.0], [0.125, 0.25, 1.0]], dtype=np.float32),
+        passes=np.array([4, 70000]),
+    )
+    made = Predictions.of(np.array(["a", "b"]), answers, IDENTITY)
+    assert made.labels.tolist() == [[1, 2, 65535, 4, 65535, 6], [9, 9, 9, 9, 9, 65534]]
+    assert [getattr(made, name).dtype for name in ARRAYS[1:]] == [np.uint16, np.uint16, np.float32, np.float32, np.uint32]
+    made.save(tmp_path / "a.npz")
+    loaded = Predictions.load(tmp_path / "a.npz")
+    assert same(loaded, made)
+    assert loaded.pair_labels.dtype == np.int64
+    assert loaded.pair_labels.tolist() == [
+        [[1, 2, -1], [2, 4, -1], [-1, -1, 6]],
+        [[9, 9, 9], [9, 9, 9], [9, 9, 65534]],
+    ]
+    assert loaded.unmasked.tolist() == [65534, 0]
+    assert loaded.passes.tolist() == [4, 70000]
+    assert loaded.confidences.tolist() == answers.confidences.tolist()
+    assert loaded.identity == IDENTITY
+
+
 def test_too_many_pairs_for_the_masks_are_not_expanded() -> None:
     with pytest.raises(ValueError, match="shape"):
         expand_pairs(np.zeros((2, 6)), 2)
@@ -128,13 +165,21 @@ def test_too_many_pairs_for_the_masks_are_not_expanded() -> None:
     [
         (
             {"labels": np.zeros((3, 6), np.uint16)},
-            r"^predictions: 4 image ids, labels \(3, 6\), unmasked \(4,\), margins \(4,\); write one row for each image in all",
+            r"^predictions: image_ids \(4,\), labels \(3, 6\), unmasked \(4,\), margins \(4,\), confidences \(4, 3\), "
+            r"passes \(4,\); write one row for each image in all of them$",
         ),
         ({"labels": np.zeros(4, np.uint16)}, r"labels \(4,\), unmasked"),
         ({"labels": np.zeros((4, 3, 3), np.uint16)}, r"labels \(4, 3, 3\), unmasked"),
         ({"unmasked": np.zeros(5, np.uint16)}, r"unmasked \(5,\), margins \(4,\)"),
         ({"margins": np.zeros(0, np.float32)}, r"margins \(0,\)"),
-        ({"image_ids": np.array(["a", "b"])}, "^predictions: 2 image ids"),
+        ({"confidences": np.zeros((5, 3), np.float32)}, r"confidences \(5, 3\), passes \(4,\)"),
+        ({"confidences": np.zeros(4, np.float32)}, r"confidences \(4,\), passes \(4,\)"),
+        ({"passes": np.zeros(3, np.uint32)}, r"confidences \(4, 3\), passes \(3,\)"),
+        ({"image_ids": np.array(["a", "b"])}, r"^predictions: image_ids \(2,\)"),
+        (
+            {"confidences": np.zeros((4, 2), np.float32)},
+            r"^predictions: confidences \(4, 2\) for 3 masks; write one column for each mask$",
+        ),
         ({"image_ids": np.array(["a", "b", "c", "a"])}, "^predictions: image ids repeat; write each image once$"),
         ({"labels": np.zeros((4, 5), np.uint16)}, r"^predictions: 5 pairs; K masks have K \(K \+ 1\) / 2 of them, 666 for 36$"),
         ({"labels": np.zeros((4, 9), np.uint16)}, r"^predictions: 9 pairs; "),
@@ -232,11 +277,10 @@ def test_a_wrong_byte_anywhere_is_noticed_or_without_effect(tmp_path: Path) -> N
     assert noticed > len(content) / 2
 
 
-@pytest.mark.parametrize("missing", ["image_ids", "labels", "unmasked", "margins", "identity"])
+@pytest.mark.parametrize("missing", [*ARRAYS, "identity"])
 def test_a_file_that_lacks_a_part(tmp_path: Path, missing: str) -> None:
     stored = predictions()
-    parts = {name: getattr(stored, name) for name in ("image_ids", "labels", "unmasked", "margins")}
-    parts |= {"identity": np.array(json.dumps(IDENTITY))}
+    parts = {name: getattr(stored, name) for name in ARRAYS} | {"identity": np.array(json.dumps(IDENTITY))}
     np.savez(tmp_path / "all.npz", **parts)
     assert same(Predictions.load(tmp_path / "all.npz"), stored)
     del parts[missing]
@@ -246,18 +290,18 @@ def test_a_file_that_lacks_a_part(tmp_path: Path, missing: str) -> None:
 
 def test_a_file_with_parts_that_do_not_belong_together(tmp_path: Path) -> None:
     stored = predictions()
-    parts = {name: getattr(stored, name) for name in ("image_ids", "labels", "unmasked")}
-    np.savez(tmp_path / "a.npz", **parts, margins=np.zeros(9, np.float32), identity=np.array("{}"))
-    with pytest.raises(InputError, match=r"a\.npz: no predictions file \(predictions: 4 image ids, .* margins \(9,\)"):
+    parts = {name: getattr(stored, name) for name in ARRAYS}
+    np.savez(tmp_path / "a.npz", **parts | {"margins": np.zeros(9, np.float32)}, identity=np.array("{}"))
+    with pytest.raises(InputError, match=r"a\.npz: no predictions file \(predictions: image_ids \(4,\), .* margins \(9,\)"):
         Predictions.load(tmp_path / "a.npz")
-    np.savez(tmp_path / "b.npz", **parts, margins=stored.margins, identity=np.array("{not json"))
+    np.savez(tmp_path / "b.npz", **parts, identity=np.array("{not json"))
     damaged(tmp_path / "b.npz")
 
 
 def test_a_file_with_pickled_objects_is_not_unpickled(tmp_path: Path) -> None:
     stored = predictions()
-    parts = {name: getattr(stored, name) for name in ("labels", "unmasked", "margins")}
-    np.savez(tmp_path / "a.npz", **parts, image_ids=stored.image_ids.astype(object), identity=np.array("{}"))
+    parts = {name: getattr(stored, name) for name in ARRAYS}
+    np.savez(tmp_path / "a.npz", **parts | {"image_ids": stored.image_ids.astype(object)}, identity=np.array("{}"))
     damaged(tmp_path / "a.npz")
 
 
@@ -266,16 +310,16 @@ def test_a_missing_file_is_just_missing(tmp_path: Path) -> None:
         Predictions.load(tmp_path / "none.npz")
 
 
-def test_the_file_is_a_compressed_archive_of_five_parts(tmp_path: Path) -> None:
+def test_the_file_is_a_compressed_archive_of_seven_parts(tmp_path: Path) -> None:
     predictions().save(tmp_path / "a.npz")
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         names = sorted(item.filename for item in archive.infolist())
-        assert names == ["identity.npy", "image_ids.npy", "labels.npy", "margins.npy", "unmasked.npy"]
+        assert names == sorted(f"{name}.npy" for name in (*ARRAYS, "identity"))
         assert {item.compress_type for item in archive.infolist()} == {zipfile.ZIP_DEFLATED}
 
 
 def test_reading_and_reporting_needs_no_torch() -> None:
-    modules = "predictions, defenses.double_masking, metrics, report.tables, report.figures"
+    modules = "predictions, masks, defenses.double_masking, defenses.challenger, metrics, report.tables, report.figures"
     imports = ", ".join(f"patchcert.{name}" for name in modules.split(", "))
     code = f"import sys, {imports}; print(sorted({{'torch', 'torchvision', 'timm', 'snakemake'}} & set(sys.modules)))"
     done = subprocess.run(

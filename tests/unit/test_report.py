@@ -1,4 +1,4 @@
-"""The report: tables, findings and the page against golden files, figures by their parts, the ledger and its faults."""
+"""The report: tables and the page against golden files, figures by their parts, the ledger and its faults."""
 
 from __future__ import annotations
 
@@ -24,23 +24,19 @@ from patchcert.provenance import write_json
 from patchcert.report import cells
 from patchcert.report.figures import mask_set as mask_set_figure
 from patchcert.report.figures import strategies, training_curves
-from patchcert.report.findings import Finding, findings
+from patchcert.report.findings import Finding
 from patchcert.report.ledger import COLUMNS, counterparts, read_ledger
 from patchcert.report.page import page
-from patchcert.report.results import METRICS, in_order, read_results, spoken
+from patchcert.report.results import METRICS, read_results, spoken
 from patchcert.report.style import save, styled
 from patchcert.report.tables import accuracy, vanilla
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 50, "example_image": None}
-STRATEGIES = {
-    "plain": "plain",
-    "random_cutout": "random_cutout",
-    "greedy_cutout_6x6": "greedy_cutout",
-    "greedy_cutout_3x3": "greedy_cutout",
-}
-FACTS = {"dataset": "digits", "seed": 0, "patch": "5x5"}
+TRAININGS = ["plain", "random_cutout", "greedy_cutout_6x6", "greedy_cutout_3x3"]
+FACTS = {"dataset": "digits", "seed": 0, "patch": "5x5", "defense": "double_masking"}
+COUNTS = {"near_flips": 2, "passes": 43.5, "pairs": 666}
 
 
 def share(percent: float) -> dict[str, float | int]:
@@ -50,7 +46,7 @@ def share(percent: float) -> dict[str, float | int]:
 def run(model: str, training: str, budget: str, clean: float, certified: float, **facts: Any) -> dict[str, Any]:
     """One run of a metrics file; the undefended accuracy is a point above the defended one."""
     accuracies = {name: share(value) for name, value in zip(METRICS, (clean + 1, clean, certified), strict=True)}
-    return FACTS | {"model": model, "training": training, "budget": budget, "near_flips": 2} | facts | accuracies
+    return FACTS | COUNTS | {"model": model, "training": training, "budget": budget} | facts | accuracies
 
 
 # in the order of a configuration, which is not the alphabet's; the ViT was trained in one way only, the ConvNeXt in two
@@ -90,7 +86,8 @@ def results_of(runs: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
 def write_ledger(folder: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...] = COLUMNS) -> Path:
     filled = [
         dict.fromkeys(columns, "-")
-        | {"default_patch": "5x5" if row[5] else ""}
+        | {"default_patch": "5x5" if row[5] else "", "defense": "double_masking" if row[5] else "undefended"}
+        | {"unit": "per cent", "relation": "="}
         | dict(
             zip(
                 ("id", "paper", "table", "metric", "published", "mask_budget", "default_model", "default_training"),
@@ -112,31 +109,6 @@ def results(tmp_path: Path) -> pd.DataFrame:
 @pytest.fixture
 def ledger(tmp_path: Path) -> pd.DataFrame:
     return read_ledger(write_ledger(tmp_path, LEDGER_ROWS))
-
-
-def as_list(found: list[Finding]) -> str:
-    return "".join(f"* {finding.statement}\n  * {finding.verdict}\n  * {finding.evidence}\n" for finding in found)
-
-
-# --- results -----------------------------------------------------------------------------------------------------------------
-
-
-def test_results_have_a_row_a_run_and_metric_in_the_order_of_the_configuration(results: pd.DataFrame) -> None:
-    assert len(results) == 3 * len(RUNS)
-    assert list(results.columns) == [
-        *("dataset", "model", "training", "seed", "patch", "budget"),
-        *("metric", "percent", "low", "high", "hits", "total", "near_flips"),
-    ]
-    assert in_order(results["model"]) == ["small_vit", "small_resnetv2", "small_convnext"]
-    assert in_order(results["budget"]) == ["6x6", "3x3"]
-    assert in_order(results["training"]) == list(STRATEGIES)
-    assert results["metric"].tolist()[:3] == ["undefended_clean", "defended_clean", "certified"]
-    first = results.iloc[2]
-    assert (first["model"], first["percent"], first["low"], first["hits"]) == ("small_vit", 31.5, 27.25, 126)
-
-
-def test_names_are_spoken_without_underscores() -> None:
-    assert spoken("greedy_cutout_6x6") == "greedy cutout 6x6"
 
 
 # --- tables ------------------------------------------------------------------------------------------------------------------
@@ -211,116 +183,6 @@ def test_markdown_leaves_what_is_missing_empty() -> None:
     assert text == "| model   | x     |\n|:--------|:------|\n| a       | 1 [0] |\n| b       |       |\n"
 
 
-# --- findings ----------------------------------------------------------------------------------------------------------------
-
-
-def test_findings_are_as_they_were(results: pd.DataFrame, golden: Callable[[Path, str], None]) -> None:
-    text = as_list(findings(results, STRATEGIES))
-    assert "nan" not in text
-    golden(GOLDEN / "findings.md", text)
-
-
-def by_statement(found: list[Finding]) -> dict[str, Finding]:
-    return {finding.statement: finding for finding in found}
-
-
-def test_a_finding_is_told_whichever_way_it_falls(results: pd.DataFrame) -> None:
-    found = by_statement(findings(results, STRATEGIES))
-    held = found["Certified accuracy with 6x6 masks rises: plain < random cutout (PatchCleanser, Table 5)"]
-    assert held.verdict == "holds for 2 of 2 models", "the ViT has no training to compare with"
-    assert held.evidence == "small resnetv2 40.0, 50.0; small convnext 20.0, 45.5"
-    failed = found["Certified accuracy with 3x3 masks rises: plain < random cutout (PatchCleanser, Table 5)"]
-    assert failed.verdict == "holds for 0 of 2 models", "no gain is no rise"
-    assert failed.evidence == "small resnetv2 35.0, 30.0 (does not hold); small convnext 20.0, 20.0 (does not hold)"
-    rises = "Certified accuracy with 6x6 masks rises: plain < random cutout < greedy cutout {} (Greedy Cutout, Tables 1 and 3)"
-    assert found[rises.format("6x6")].verdict == "holds for 1 of 1 model"
-    assert found[rises.format("3x3")].verdict == "holds for 0 of 1 model"
-    assert found[rises.format("3x3")].evidence == "small resnetv2 40.0, 50.0, 49.0 (does not hold)"
-
-
-def test_the_cost_in_clean_accuracy_is_the_worst_trainings(results: pd.DataFrame) -> None:
-    found = findings(results, STRATEGIES)[-1]
-    assert found.statement == "Training on masked images costs at most 2 points of defended clean accuracy"
-    assert found.verdict == "holds for 1 of 2 models"
-    assert found.evidence == (
-        "small resnetv2 loses 2.5 points at most (greedy cutout 3x3) (does not hold); "
-        "small convnext gains 1.0 points at least (random cutout)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("clean", "verdict", "evidence"),
-    [
-        # a little more than 2 in binary
-        ((100 * 97 / 150, 100 * 94 / 150), "holds for 1 of 1 model", "small vit loses 2.0 points at most (random cutout)"),
-        (
-            (97.9, 95.8),
-            "holds for 0 of 1 model",
-            "small vit loses 2.1 points at most (random cutout) (does not hold)",
-        ),
-        ((90.0, 90.0), "holds for 1 of 1 model", "small vit gains 0.0 points at least (random cutout)"),
-    ],
-)
-def test_the_cost_at_its_limit(tmp_path: Path, clean: tuple[float, float], verdict: str, evidence: str) -> None:
-    runs = [run("small_vit", name, "3x3", value, 0.0) for name, value in zip(("plain", "random_cutout"), clean, strict=True)]
-    found = findings(results_of(runs, tmp_path), STRATEGIES)[-1]
-    assert (found.verdict, found.evidence) == (verdict, evidence)
-
-
-def test_several_seeds_count_by_their_mean(tmp_path: Path) -> None:
-    runs = [
-        run("small_vit", training, "3x3", 90.0, certified, seed=seed)
-        for seed, values in enumerate([(10.0, 5.0), (20.0, 45.0)])
-        for training, certified in zip(("plain", "random_cutout"), values, strict=True)
-    ]
-    found = findings(results_of(runs, tmp_path), STRATEGIES)[0]
-    assert (found.verdict, found.evidence) == ("holds for 1 of 1 model", "small vit 15.0, 25.0")
-
-
-def test_datasets_and_patches_are_not_mixed(tmp_path: Path) -> None:
-    runs = [
-        run("small_vit", training, "3x3", 90.0, certified, dataset=dataset, patch=patch)
-        for dataset, patch, values in [("digits", "5x5", (10, 20)), ("digits", "8x8", (10, 5)), ("birds_2", "5x5", (50, 60))]
-        for training, certified in zip(("plain", "random_cutout"), values, strict=True)
-    ]
-    found = findings(results_of(runs, tmp_path), STRATEGIES)
-    assert [(finding.statement.split(" rises")[0], finding.evidence) for finding in found[::2]] == [
-        ("Certified accuracy with 3x3 masks on digits against 5x5 patches", "small vit 10.0, 20.0"),
-        ("Certified accuracy with 3x3 masks on digits against 8x8 patches", "small vit 10.0, 5.0 (does not hold)"),
-        ("Certified accuracy with 3x3 masks on birds 2 against 5x5 patches", "small vit 50.0, 60.0"),
-    ]
-    assert found[1].statement.endswith("defended clean accuracy on digits against 5x5 patches")
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        [("small_vit", "plain")],
-        [("small_vit", "random_cutout")],
-        [("small_vit", "plain"), ("small_resnetv2", "random_cutout")],
-        [("small_vit", "random_cutout"), ("small_vit", "greedy_cutout_3x3")],
-    ],
-    ids=["plain alone", "random alone", "different models", "no plain"],
-)
-def test_nothing_is_claimed_where_there_is_nothing_to_compare(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
-    runs = [run(model, training, "3x3", 90.0, 10.0) for model, training in pairs]
-    assert findings(results_of(runs, tmp_path), STRATEGIES) == []
-
-
-def test_a_model_without_one_of_the_trainings_is_left_out_of_what_it_lacks(tmp_path: Path) -> None:
-    runs = [
-        run("small_vit", "plain", "3x3", 90.0, 10.0),
-        run("small_vit", "greedy_cutout_3x3", "3x3", 89.0, 20.0),
-        run("small_resnetv2", "plain", "3x3", 90.0, 10.0),
-        run("small_resnetv2", "random_cutout", "3x3", 95.0, 20.0),
-    ]
-    text = as_list(findings(results_of(runs, tmp_path), STRATEGIES))
-    assert "nan" not in text
-    assert "Greedy Cutout" not in text, "no model was trained in all three ways"
-    assert "small vit loses 1.0 points at most (greedy cutout 3x3)" in text
-    assert "small resnetv2 gains 5.0 points at least (random cutout)" in text
-
-
 # --- the page ----------------------------------------------------------------------------------------------------------------
 
 CONFIG: dict[str, Any] = {
@@ -329,14 +191,35 @@ CONFIG: dict[str, Any] = {
     "datasets": {"digits": {"image_size": [32, 40]}, "unused": {"image_size": [8, 8]}},
     "runs": [{"seeds": [10, 9]}, {"seeds": [1, 9]}],
     "defenses": {"double_masking": {"patch_sizes": [[5, 5], [5, 8]], "mask_budgets": [[6, 6], [3, 3]]}},
+    "analyses": {
+        "patch_shapes": {
+            "models": ["small_vit", "small_resmlp"],
+            "trainings": ["random_cutout"],
+            "patches": ["area-10", [3, 3], "2-of-3x3"],
+            "budgets": [[5, 5]],
+        },
+        "mask_budgets": {
+            "models": ["small_vit"],
+            "trainings": ["plain"],
+            "patches": [[5, 5]],
+            "budgets": [[2, 2], [3, 4]],
+        },
+    },
     "evaluate": {"confidence": 0.995},
+}
+FOUND = {
+    "grid": [
+        Finding("Certified accuracy rises", "holds for 1 of 2 models", "small vit: 1.0, 2.0; small resmlp: 2.0, 1.0"),
+        Finding("Clean accuracy stays", "holds", "small vit: 90.0, 90.0"),
+    ],
+    "mask_budgets": [Finding("More masks certify more", "does not hold", "small vit: 5.0 (2x2), 4.0 (3x4) (does not hold)")],
 }
 
 
 def page_of(results: pd.DataFrame, ledger: pd.DataFrame) -> str:
     return page(
         CONFIG,
-        findings(results, STRATEGIES),
+        FOUND,
         {name: (f"What {name} shows.", cells.as_markdown(vanilla.make(results, ledger)[1])) for name in ("vanilla",)},
         {"mask_set": ("What the figure shows.", "figures/mask_set.png")},
         {"python": "3.11.7", "torch": "2.8.0"},
@@ -354,7 +237,9 @@ def test_the_page_says_with_which_settings_it_was_made(results: pd.DataFrame, le
     for line in (
         "# Results of the golden test study",
         "* Dataset `digits`: 50 calibration, 30 test, 200 train images of 32x40 pixels.",
-        "* Defense `double_masking`: patches of 5x5, 5x8 pixels anywhere on the image, mask sets of 6x6, 3x3.",
+        "* Grid of runs: double masking against patches of 5x5, 5x8 pixels anywhere on the image, mask sets of 6x6, 3x3.",
+        "* Analysis `patch_shapes`: small vit, small resmlp, random cutout; patches area-10, 3x3, 2-of-3x3; mask sets of 5x5.",
+        "* Analysis `mask_budgets`: small vit, plain; patches 5x5; mask sets of 2x2, 3x4.",
         "* Brackets and error bars: 99.5 % Wilson intervals over the test images.",
         "* Device: cpu; seeds: 1, 9, 10.",
         "![mask set](figures/mask_set.png)",
@@ -363,10 +248,29 @@ def test_the_page_says_with_which_settings_it_was_made(results: pd.DataFrame, le
         "python 3.11.7, torch 2.8.0",
     ):
         assert line in text.splitlines()
+    assert "counted as not certified: 3 over all runs of the grid." in text
     assert "unused" not in text
     assert "nan" not in text
     assert text.endswith("\n")
     assert not re.search(r"\n\n\n| \n", text)
+
+
+def test_the_page_has_the_findings_below_what_was_asked(results: pd.DataFrame, ledger: pd.DataFrame) -> None:
+    section = page_of(results, ledger).split("## Findings\n")[1].split("\n## Table")[0]
+    grid, budgets = section.split("### ")[1:]
+    assert grid.splitlines() == [
+        "Grid of runs",
+        "",
+        "| finding | verdict | evidence |",
+        "|:--|:--|:--|",
+        "| Certified accuracy rises | holds for 1 of 2 models | small vit: 1.0, 2.0; small resmlp: 2.0, 1.0 |",
+        "| Clean accuracy stays | holds | small vit: 90.0, 90.0 |",
+        "",
+    ]
+    assert budgets.splitlines()[0] == "Analysis: mask budgets"
+    assert budgets.splitlines()[4:] == [
+        "| More masks certify more | does not hold | small vit: 5.0 (2x2), 4.0 (3x4) (does not hold) |",
+    ]
 
 
 # --- the ledger --------------------------------------------------------------------------------------------------------------
@@ -374,11 +278,8 @@ def test_the_page_says_with_which_settings_it_was_made(results: pd.DataFrame, le
 
 def test_the_shipped_ledger_reads_and_its_papers_have_a_short_name() -> None:
     shipped = read_ledger(SHIPPED_LEDGER)
-    assert len(shipped) > 30
-    assert shipped["published"].between(0, 100).all()
-    assert set(shipped["metric"]) == set(METRICS)
     assert set(shipped["paper"]) <= set(cells.PAPERS)
-    masked = shipped["metric"] != "undefended_clean"
+    masked = shipped["defense"].isin(["double_masking", "minority_reports"])
     assert (shipped["mask_budget"] != "")[masked].all()
     assert shipped.loc[~masked, "mask_budget"].eq("").all()
 
@@ -402,7 +303,7 @@ def test_a_published_number_that_is_no_per_cent(tmp_path: Path, published: str, 
     path = write_ledger(tmp_path, [LEDGER_ROWS[0], ("z", *LEDGER_ROWS[1][1:4], published, *LEDGER_ROWS[1][5:])])
     with pytest.raises(InputError) as caught:
         read_ledger(path)
-    assert str(caught.value) == f"{path}: z has {said!r}; write per cent, from 0 to 100"
+    assert str(caught.value) == f"{path}: z, column published: {said!r}; write per cent, from 0 to 100"
 
 
 def test_a_repeated_id(tmp_path: Path) -> None:
@@ -531,9 +432,9 @@ def test_bars_error_bars_and_diamonds_are_at_their_values(results: pd.DataFrame,
         assert panel.get_title(loc="left") == f"digits, 5x5 px patch, {budget} masks"
         assert panel.get_ylim() == (0, 100)
         bars = [container for container in panel.containers if isinstance(container, BarContainer)]
-        assert [container.get_label() for container in bars] == [spoken(training) for training in STRATEGIES]
+        assert [container.get_label() for container in bars] == [spoken(training) for training in TRAININGS]
         places: dict[tuple[str, str], float] = {}
-        for container, training in zip(bars, STRATEGIES, strict=True):
+        for container, training in zip(bars, TRAININGS, strict=True):
             for bar, model in zip(container, models, strict=True):
                 if bar.get_height() == bar.get_height():
                     places[model, training] = bar.get_x() + bar.get_width() / 2
@@ -570,7 +471,7 @@ def test_bars_error_bars_and_diamonds_are_at_their_values(results: pd.DataFrame,
             if row[3] == "certified" and row[5] == budget and (row[6], row[7]) in places
         )
     assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == [spoken(model) for model in models]
-    assert legend_texts(figure)[:4] == [spoken(training) for training in STRATEGIES]
+    assert legend_texts(figure)[:4] == [spoken(training) for training in TRAININGS]
     assert legend_texts(figure)[4].startswith("published")
     plt.close(figure)
 

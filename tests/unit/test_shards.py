@@ -1,12 +1,18 @@
-"""Shards of predictions: what the engine says, block by block, resumable to the byte, and of the right weights only."""
+"""Shards of predictions: what the engine says, block by block, resumable to the byte, and of the right weights only.
+
+Every test of a job runs in matrix mode and in certificate mode.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import logging
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +21,11 @@ import torch
 
 from patchcert import InputError
 from patchcert.datasets.index import Images
-from patchcert.masks import mask_set
+from patchcert.defenses import challenger, double_masking
+from patchcert.masks import mask_set, multi_patch_set
 from patchcert.models import registry
-from patchcert.predict import predict
-from patchcert.predictions import Predictions
+from patchcert.predict import ALGORITHMS, Engine
+from patchcert.predictions import STORED_UNPREDICTED, Answers, Predictions
 from patchcert.provenance import environment, file_sha256, settings_sha256, write_json
 from patchcert.study import shards
 from patchcert.study.shards import Job, predict_shard, shard_of
@@ -27,16 +34,37 @@ torch.set_num_threads(1)
 
 PACKAGE_PARENT = Path(__file__).parents[2] / "workflow"
 MASKS = mask_set((32, 32), (5, 5), (2, 2))
-ENGINE = {"fill": 0.0, "dtype": "float32", "batch_size": 16}
+ENGINE = {"fill": 0.0, "dtype": "float32", "batch_size": 4}
 TRAINING = {"strategy": "plain", "epochs": 3, "learning_rate": 0.01}
-IMAGES = Images(
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """Images in memory that are opened and read like a split."""
+
+    ids: np.ndarray
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, part: slice) -> Held:
+        return Held(self.ids[part], self.pixels[part], self.labels[part])
+
+    def read(self) -> Images:
+        return Images(self.ids, self.pixels, self.labels)
+
+
+IMAGES = Held(
     np.array([f"digits-{number}" for number in range(7)]),
     np.random.default_rng(0).integers(0, 256, (7, 3, 4, 4), dtype=np.uint8).repeat(8, axis=2).repeat(8, axis=3),
-    np.arange(7, dtype=np.int64),
+    np.array([6, 6, 6, 1, 0, 6, 6]),
 )
+MODES = ("matrix", "certificate")
 
 
-def make_job(folder: Path) -> Job:
+def make_job(folder: Path, mode: str = "matrix") -> Job:
     """A job with random weights, the same ones each time, and their record."""
     torch.manual_seed(3)
     weights, record = folder / "weights.safetensors", folder / "record.json"
@@ -44,14 +72,15 @@ def make_job(folder: Path) -> Job:
     for parameter in model.parameters():  # so that labels differ between images and between masks
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
+    model.head.fc.bias.data[6] = 6.0  # so that some certificates hold, and some fail under two masks only
     registry.save_weights(model, weights)
     write_json(record, {"identity": {"model": "small_convnext", "settings": TRAINING, "seed": 0, "data": "d", "code": "t"}})
-    return Job("small_convnext", weights, record, TRAINING, 0, 10, MASKS, ENGINE, "cpu", "d", "c")
+    return Job("small_convnext", weights, record, TRAINING, 0, 10, MASKS, ENGINE, mode, ALGORITHMS, "cpu", "d", "c")
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return make_job(tmp_path_factory.mktemp("weights"))
+@pytest.fixture(scope="module", params=MODES)
+def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return make_job(tmp_path_factory.mktemp("weights"), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -70,26 +99,56 @@ def load(content: bytes, folder: Path) -> Predictions:
 # --- what is written ---------------------------------------------------------------------------------------------------------
 
 
+def normalised(images: Held) -> torch.Tensor:
+    return (torch.tensor(images.pixels).float() / 255 - 0.5) / 0.5
+
+
 def test_a_shard_holds_what_the_engine_says(job: Job, undisturbed: bytes, tmp_path: Path) -> None:
     stored = load(undisturbed, tmp_path)
     model = registry.build("small_convnext", 10, (32, 32))
     registry.load_weights(model, job.weights)
-    answers = predict(model, (torch.tensor(IMAGES.pixels).float() / 255 - 0.5) / 0.5, MASKS, batch_size=16)
+    engine, blocks = Engine(model, MASKS, batch_size=4), [IMAGES.part(slice(start, start + 3)) for start in (0, 3, 6)]
+    if job.mode == "matrix":
+        parts = [engine.matrix(normalised(block)) for block in blocks]
+    else:
+        parts = [engine.certificate(normalised(block), block.labels, ALGORITHMS) for block in blocks]
+    expected = Predictions.of(IMAGES.ids, Answers(*map(np.concatenate, zip(*parts, strict=True))), {})
     np.testing.assert_array_equal(stored.image_ids, IMAGES.ids)
-    np.testing.assert_array_equal(stored.labels, answers.labels)
-    np.testing.assert_array_equal(stored.unmasked, answers.unmasked)
-    np.testing.assert_allclose(stored.margins, answers.margins, rtol=1e-3)
-    assert len(np.unique(stored.labels[:, 0])) > 1
-    assert len(np.unique(stored.labels[0])) > 1
-    assert (stored.labels.dtype, stored.unmasked.dtype, stored.margins.dtype) == (np.uint16, np.uint16, np.float32)
+    for name in ("labels", "unmasked", "passes"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(expected, name))
+        assert getattr(stored, name).dtype == getattr(expected, name).dtype
+    np.testing.assert_allclose(stored.margins, expected.margins, rtol=1e-3)
+    np.testing.assert_allclose(stored.confidences, expected.confidences, rtol=1e-3)
+    assert len(np.unique(stored.labels, axis=0)) > 4
+    assert len(np.unique(stored.unmasked)) > 2
+
+
+def test_both_modes_store_what_gives_the_same_certificates_and_answers(tmp_path: Path) -> None:
+    stored = []
+    for mode in MODES:
+        predict_shard(make_job(tmp_path, mode), IMAGES, 3, tmp_path / f"{mode}.npz", tmp_path / "scratch")
+        stored.append(Predictions.load(tmp_path / f"{mode}.npz"))
+    matrix, certificate = stored
+    certified = double_masking.certify(matrix.pair_labels, IMAGES.labels)
+    assert certified.tolist() == [False, True, False, False, False, False, False]
+    assert double_masking.certify(certificate.pair_labels, IMAGES.labels).tolist() == certified.tolist()
+    for decide in (double_masking.decide, challenger.decide):
+        for one, other in zip(decide(matrix.pair_labels), decide(certificate.pair_labels), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert matrix.passes.tolist() == [10] * 7
+    # all pairs of the certified image; the single masks of the one that is unanimous and wrong
+    assert (certificate.passes[1], certificate.passes[3]) == (10, 4)
+    assert certificate.passes.sum() < 70
 
 
 def test_a_shard_says_what_it_depends_on(job: Job, undisturbed: bytes, tmp_path: Path) -> None:
     assert load(undisturbed, tmp_path).identity == {
         "model": "small_convnext",
         "weights_sha256": file_sha256(job.weights),
-        "masks": {"image_size": [32, 32], "patch_size": [5, 5], "boxes_sha256": settings_sha256(MASKS.boxes)},
+        "masks": {"image_size": [32, 32], "boxes_sha256": settings_sha256(MASKS.base_boxes), "patches": 1},
         "engine": ENGINE,
+        "mode": job.mode,
+        "algorithms": ["double_masking", "challenger"],
         "device": "cpu",
         "data": "d",
         "code": "c",
@@ -103,7 +162,11 @@ def test_a_shard_says_what_it_depends_on(job: Job, undisturbed: bytes, tmp_path:
         ({"device": "cuda"}, "device"),
         ({"code": "other"}, "code"),
         ({"engine": ENGINE | {"fill": 1.0}}, "engine"),
+        ({"engine": ENGINE | {"compiled": True}}, "engine"),
+        ({"mode": "another"}, "mode"),
+        ({"algorithms": ("double_masking",)}, "algorithms"),
         ({"masks": mask_set((32, 32), (5, 5), (3, 3))}, "masks"),
+        ({"masks": multi_patch_set(MASKS, 2)}, "masks"),
     ],
 )
 def test_every_part_of_a_job_is_part_of_its_identity(job: Job, change: dict[str, Any], key: str) -> None:
@@ -115,15 +178,45 @@ def test_every_part_of_a_job_is_part_of_its_identity(job: Job, change: dict[str,
 def test_the_size_of_blocks_changes_no_label(job: Job, undisturbed: bytes, tmp_path: Path, block_size: int) -> None:
     predict_shard(job, IMAGES, block_size, tmp_path / "a.npz", tmp_path / "scratch")
     one, other = Predictions.load(tmp_path / "a.npz"), load(undisturbed, tmp_path)
-    np.testing.assert_array_equal(one.labels, other.labels)
+    both = (one.labels != STORED_UNPREDICTED) & (other.labels != STORED_UNPREDICTED)
+    assert both[:, MASKS.areas.of_mask].all()
+    assert both.all() or job.mode == "certificate"  # which pairs share a wave may differ
+    np.testing.assert_array_equal(one.labels[both], other.labels[both])
     np.testing.assert_array_equal(one.image_ids, other.image_ids)
     assert one.identity == other.identity
+    certified = [double_masking.certify(found.pair_labels, IMAGES.labels).tolist() for found in (one, other)]
+    assert certified[0] == certified[1]
 
 
 def test_the_fill_reaches_the_engine(job: Job, undisturbed: bytes, tmp_path: Path) -> None:
     other = dataclasses.replace(job, engine=ENGINE | {"fill": 9.0})
     predict_shard(other, IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
     assert not np.array_equal(Predictions.load(tmp_path / "a.npz").margins, load(undisturbed, tmp_path).margins)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_log_says_how_far_and_how_fast_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    seconds = itertools.count(0, 2)
+    monkeypatch.setattr(shards, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    with caplog.at_level(logging.INFO, logger="patchcert.study.shards"):
+        predict_shard(make_job(tmp_path, mode), IMAGES, 4, tmp_path / "a.npz", tmp_path / "scratch")
+    passes = Predictions.load(tmp_path / "a.npz").passes
+    # unmasked images count as forward passes, too; 2 s for the first block, and 2 s more for the second
+    rates = [(4 + passes[:4].sum()) / 2, (7 + passes.sum()) / 4]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{done} of 7 images done, {each:.0f} forward passes an image, {rate:.0f} forward passes/s"
+        for done, each, rate in zip((4, 7), (passes[:4].mean(), passes[4:].mean()), rates, strict=True)
+    ]
+
+
+def test_no_more_than_a_block_of_pixels_is_read_at_once(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[str]] = []
+    plain = Held.read
+    monkeypatch.setattr(Held, "read", lambda part: read.append(part.ids.tolist()) or plain(part))
+    predict_shard(job, IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
+    assert read == [IMAGES.ids[start : start + 3].tolist() for start in (0, 3, 6)]
 
 
 # --- interrupted -------------------------------------------------------------------------------------------------------------
@@ -134,16 +227,17 @@ class Killed(BaseException):
 
 
 def counting(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
-    """Images of each call of the engine; the call numbered ``stop_at`` ends the job."""
+    """Images that the engine is shown each time; the time numbered ``stop_at`` ends the job."""
     sizes: list[int] = []
 
-    def counted(model: Any, pixels: torch.Tensor, *arguments: Any, **named: Any) -> Any:
-        if len(sizes) == stop_at:
-            raise Killed
-        sizes.append(len(pixels))
-        return predict(model, pixels, *arguments, **named)
+    class Counted(Engine):
+        def show(self, images: torch.Tensor) -> Any:
+            if len(sizes) == stop_at:
+                raise Killed
+            sizes.append(len(images))
+            return super().show(images)
 
-    monkeypatch.setattr(shards, "predict", counted)
+    monkeypatch.setattr(shards, "Engine", Counted)
     return sizes
 
 
@@ -177,7 +271,9 @@ def test_a_job_that_is_killed_while_it_writes_predicts_nothing_again(
     assert (tmp_path / "a.npz").read_bytes() == undisturbed
 
 
-def test_a_process_that_is_killed_for_real_goes_on(undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_killed_for_real_goes_on(
+    job: Job, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = f"""
 import os, signal, sys, importlib.util
 from pathlib import Path
@@ -186,17 +282,18 @@ tests = importlib.util.module_from_spec(specification)
 sys.modules["test_shards"] = tests
 specification.loader.exec_module(tests)
 calls = []
-def kill(*arguments, **named):
-    calls.append(1)
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return tests.predict(*arguments, **named)
-tests.shards.predict = kill
+class Fatal(tests.Engine):
+    def show(self, images):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().show(images)
+tests.shards.Engine = Fatal
 folder = Path(sys.argv[1])
-tests.predict_shard(tests.make_job(folder), tests.IMAGES, 3, folder / "a.npz", folder / "scratch")
+tests.predict_shard(tests.make_job(folder, sys.argv[2]), tests.IMAGES, 3, folder / "a.npz", folder / "scratch")
 """
     ended = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path), job.mode],
         env={"PYTHONPATH": str(PACKAGE_PARENT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
         check=False,
         capture_output=True,
@@ -204,7 +301,7 @@ tests.predict_shard(tests.make_job(folder), tests.IMAGES, 3, folder / "a.npz", f
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert not (tmp_path / "a.npz").exists()
     sizes = counting(monkeypatch)
-    predict_shard(make_job(tmp_path), IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
+    predict_shard(make_job(tmp_path, job.mode), IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
     assert sizes == [1]
     assert (tmp_path / "a.npz").read_bytes() == undisturbed
 
@@ -220,6 +317,16 @@ def test_blocks_of_another_job_are_not_taken_up(
     predict_shard(job, IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
     assert sizes == [3, 3, 1]
     assert (tmp_path / "a.npz").read_bytes() == undisturbed
+
+
+def test_blocks_of_another_mode_are_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        counting(patch, stop_at=2)
+        with pytest.raises(Killed):
+            predict_shard(make_job(tmp_path, "certificate"), IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
+    sizes = counting(monkeypatch)
+    predict_shard(make_job(tmp_path, "matrix"), IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
+    assert sizes == [3, 3, 1]
 
 
 def test_blocks_of_another_size_do_not_mix(

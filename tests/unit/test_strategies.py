@@ -15,8 +15,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from patchcert import InputError
+from patchcert.device import box_pixels, mask_out
 from patchcert.masks import MaskSet, mask_set
-from patchcert.predict import box_pixels, mask_out
 from patchcert.training import strategy as strategy_module
 from patchcert.training.strategies.greedy_cutout import GreedyCutout, MultiSizeGreedyCutout
 from patchcert.training.strategies.random_cutout import RandomCutout

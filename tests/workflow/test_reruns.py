@@ -6,169 +6,295 @@ import os
 import shutil
 from collections import Counter
 
+import pandas as pd
 import pytest
+import yaml
+from workflow_study import ROOT, Study
 
 pytestmark = pytest.mark.workflow
 
 PACKAGE = "workflow/patchcert"
-TABLES = {"table": 2}
-FROM_METRICS = {"figure_strategies": 1, **TABLES, "page": 1}
-FROM_PREDICTIONS = {"evaluate": 1, **FROM_METRICS}
-ALL_PREDICTIONS = {"predict": 8, "gather_predictions": 4, "certify": 4, "figure_mask_set": 1, **FROM_PREDICTIONS}
+RESULTS = "build/ci/results"
 
 
-def one_run(figure_of_the_run: bool = False) -> dict[str, int]:
-    jobs = {"train": 1, "predict": 2, "gather_predictions": 1, "certify": 1, "figure_training_curves": 1, **FROM_PREDICTIONS}
-    return jobs | ({"figure_mask_set": 1} if figure_of_the_run else {})
+def once(kind: str, names: str) -> Counter[str]:
+    return Counter(f"{kind}/{name}" for name in names.split())
+
+
+PAGE = Counter(["page"])
+FIGURES_OF_METRICS = once(
+    "figure",
+    "strategies prior_defenses mask_budgets overhead overestimated_patch large_patches minority_reports inference_algorithms",
+)
+FIGURES_OF_IMAGES = once("figure", "object_sizes classes")
+FIGURE_OF_PAIRS = once("figure", "mask_set")
+TRAINING_CURVES = once("figure", "training_curves")
+FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES
+TABLES_OF_METRICS = once("table", "accuracy vanilla patch_sizes patch_shapes forward_passes")
+TABLE_OF_TIMES = once("table", "inference_times")
+
+TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | once("figure", "mask_budgets overhead inference_algorithms") | PAGE
+METRICS = once("evaluate", "double_masking") | TABLES_OF_METRICS | FIGURES_OF_METRICS | PAGE
+CHALLENGER = Counter({"certify/challenger": 2}) | once("evaluate", "challenger")
+MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | once("evaluate", "minority_reports")
+
+PREDICTIONS = (
+    Counter({"predict": 16, "gather_predictions": 8, "certify/double_masking": 8})
+    | FIGURE_OF_PAIRS
+    | FIGURES_OF_IMAGES
+    | CHALLENGER
+    | MINORITY_REPORTS
+    | METRICS
+)
+TRAININGS = Counter({"train": 4}) | TRAINING_CURVES | PREDICTIONS | TIMES
+
+
+def predicted(mask_sets: int) -> Counter[str]:
+    """What follows from predictions that are certified by double masking alone and shown as accuracies."""
+    return METRICS | {"predict": 2 * mask_sets, "gather_predictions": mask_sets, "certify/double_masking": mask_sets}
+
+
+ONE_RUN = predicted(1) | Counter(["train"]) | TRAINING_CURVES
+ANALYSED_RUN = predicted(4) | Counter(["train"]) | TRAINING_CURVES | TIMES | CHALLENGER | MINORITY_REPORTS | FIGURES_OF_IMAGES
+"""A run that is timed, certified by every defense, and shown image by image."""
 
 
 def test_nothing_changed_plans_nothing(finished):
-    assert finished.plan() == Counter()
+    assert finished.plan() == {}
+    assert "Nothing to be done" in finished.run("--dry-run").stdout
 
 
 def test_file_times_alone_plan_nothing(finished):
     for path in [*finished.folder.glob("workflow/**/*.py"), *finished.folder.glob("config/*")]:
         os.utime(path)
-    assert finished.plan() == Counter()
+    assert finished.plan() == {}
 
 
-@pytest.mark.parametrize(("key", "value"), [("palette", "deep"), ("font_size", 10), ("resolution", 100)])
-def test_a_figures_style_reruns_figures_and_page(finished, key, value):
-    finished.edit_config(f"report.{key}", value)
-    assert finished.plan() == {"figure_mask_set": 1, "figure_strategies": 1, "figure_training_curves": 1, "page": 1}
+def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
+    jobs = fresh.plan()
+    once_only = Counter(["fetch", "prepare"])
+    assert jobs == once_only | TRAININGS
+    assert jobs.keys() == {
+        *once_only,
+        *("train", "predict", "time_inference", "gather_predictions", "page"),
+        *(
+            f"{rule}/{defense}"
+            for rule in ("certify", "evaluate")
+            for defense in ("double_masking", "challenger", "minority_reports")
+        ),
+        *(
+            f"{kind}/{file.stem}"
+            for kind in ("table", "figure")
+            for file in (ROOT / PACKAGE / f"report/{kind}s").glob("[!_]*.py")
+        ),
+    }
 
 
-def test_a_plotting_module_reruns_figures_and_page(finished):
-    finished.replace(f"{PACKAGE}/report/style.py", "WIDTH = 7.2", "WIDTH = 7.0")
-    assert finished.plan() == {"figure_mask_set": 1, "figure_strategies": 1, "figure_training_curves": 1, "page": 1}
+# --- an edit of the code -----------------------------------------------------------------------------------------------------
 
 
-def test_a_figures_own_module_reruns_that_figure(finished):
-    finished.replace(f"{PACKAGE}/report/figures/strategies.py", "0.8 / len(trainings)", "0.7 / len(trainings)")
-    assert finished.plan() == {"figure_strategies": 1, "page": 1}
+@pytest.mark.parametrize(
+    ("module", "jobs"),
+    [
+        ("report/figures/strategies", once("figure", "strategies") | PAGE),
+        ("report/figures/classes", once("figure", "classes") | PAGE),
+        ("report/figures/mask_set", FIGURE_OF_PAIRS | PAGE),
+        ("report/figures/training_curves", TRAINING_CURVES | PAGE),
+        ("report/tables/vanilla", once("table", "vanilla") | PAGE),
+        ("report/tables/inference_times", TABLE_OF_TIMES | PAGE),
+        ("report/style", FIGURES | PAGE),
+        ("report/page", PAGE),
+        ("evaluation/double_masking", CHALLENGER | METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
+        ("evaluation/challenger", CHALLENGER | once("figure", "mask_budgets overhead inference_algorithms") | PAGE),
+        ("evaluation/minority_reports", MINORITY_REPORTS | once("figure", "minority_reports") | PAGE),
+        ("defenses/minority_reports", MINORITY_REPORTS | once("figure", "minority_reports") | PAGE),
+        ("study/times", TIMES),
+        ("defended", TIMES),
+        # the engine asks for the labels that these two look at
+        ("defenses/double_masking", PREDICTIONS | TIMES),
+        ("defenses/challenger", PREDICTIONS | TIMES),
+        ("predict", PREDICTIONS | TIMES),
+        ("study/shards", PREDICTIONS),
+        ("training/strategies/greedy_cutout", ONE_RUN),
+        ("training/strategies/random_cutout", ANALYSED_RUN),
+        ("models/architectures/small_vit", ONE_RUN),
+        ("training/trainer", TRAININGS),
+        ("device", TRAININGS),
+        ("datasets/loaders/digits", TRAININGS | {"prepare": 1}),
+        ("study/adapter", {}),
+        ("study/config", {}),
+        ("cli", {}),
+        ("bench", {}),
+    ],
+)
+def test_a_modules_code_reruns_the_rules_that_reach_it(finished, module, jobs):
+    finished.append(f"{PACKAGE}/{module}.py")
+    assert finished.plan() == jobs
 
 
-def test_a_tables_own_module_reruns_that_table(finished):
-    finished.replace(f"{PACKAGE}/report/tables/vanilla.py", '"published, %"', '"published value, %"')
-    assert finished.plan() == {"table": 1, "page": 1}
-
-
-def test_a_confidence_level_reruns_metrics_and_report(finished):
-    finished.edit_config("evaluate.confidence", 0.9)
-    assert finished.plan() == FROM_PREDICTIONS
-
-
-@pytest.mark.parametrize(("key", "value"), [("patch_sizes", [[4, 4]]), ("mask_budgets", [[2, 2]])])
-def test_patch_size_and_budget_rerun_predictions_but_no_training(finished, key, value):
-    finished.edit_config(f"defenses.double_masking.{key}", value)
-    assert finished.plan() == ALL_PREDICTIONS
-
-
-def test_the_engines_settings_rerun_predictions_but_no_training(finished):
-    finished.edit_config("predict.fill", 0.5)
-    assert finished.plan() == ALL_PREDICTIONS
-
-
-def test_a_further_budget_keeps_the_predictions_of_the_first(finished):
-    finished.edit_config("defenses.double_masking.mask_budgets", [[3, 3], [2, 2]])
-    assert finished.plan() == ALL_PREDICTIONS
-
-
-def test_a_numerical_margin_reruns_certificates(finished):
-    finished.edit_config("defenses.double_masking.numerical_margin", 0.5)
-    assert finished.plan() == {"certify": 4, **FROM_PREDICTIONS}
-
-
-def test_a_training_key_reruns_that_strategys_chain(finished):
-    finished.edit_config("trainings.random_cutout.learning_rate", 0.0005)
-    assert finished.plan() == one_run()
-
-
-def test_a_training_that_others_start_from_reruns_them_too(finished):
-    finished.edit_config("trainings.plain.weight_decay", 0.01)
-    assert finished.plan() == {**ALL_PREDICTIONS, "train": 4, "figure_training_curves": 1}
-
-
-def test_a_module_of_the_trainer_reruns_every_training(finished):
+def test_a_comment_or_docstring_reruns_nothing(finished):
     finished.replace(f"{PACKAGE}/training/trainer.py", "half a cosine", "half of a cosine")
-    assert finished.plan() == Counter()
-    finished.replace(f"{PACKAGE}/training/trainer.py", "max(epochs - warmup, 1e-9)", "max(epochs - warmup, 1e-8)")
-    assert finished.plan() == {**ALL_PREDICTIONS, "train": 4, "figure_training_curves": 1}
-
-
-def test_a_module_that_the_trainer_imports_reruns_every_training(finished):
-    finished.replace(f"{PACKAGE}/predict.py", "masked_fill(hidden[:, None], fill)", "masked_fill(hidden[:, None], fill + 0)")
-    assert finished.plan()["train"] == 4
-
-
-def test_a_strategys_module_reruns_that_strategy(finished):
-    finished.replace(f"{PACKAGE}/training/strategies/greedy_cutout.py", "for _ in range(2)", "for _ in range(1 + 1)")
-    assert finished.plan() == one_run()
-
-
-def test_an_architectures_module_reruns_that_model(finished):
-    finished.replace(f"{PACKAGE}/models/architectures/small_vit.py", "num_heads=2", "num_heads=4")
-    assert finished.plan() == one_run()
-
-
-def test_a_further_strategy_or_loader_or_architecture_reruns_nothing(finished):
-    folders = ("training/strategies", "datasets/loaders", "models/architectures", "defenses", "report/tables", "report/figures")
-    for folder in folders:
-        (finished.folder / PACKAGE / folder / "another.py").write_text('"""Another one."""\n')
-    assert finished.plan() == Counter()
-
-
-def test_a_certificates_module_reruns_no_prediction(finished):
-    finished.replace(f"{PACKAGE}/defenses/double_masking.py", "AGREED = 1", "AGREED = 4")
-    assert finished.plan() == {"certify": 4, "figure_mask_set": 1, **FROM_PREDICTIONS}
-
-
-def test_a_log_message_reruns_nothing(finished):
-    finished.replace(f"{PACKAGE}/study/adapter.py", "the job failed", "the job has failed")
-    assert finished.plan() == Counter()
-
-
-def test_a_comment_in_an_adapter_reruns_nothing(finished):
-    path = finished.folder / "workflow/scripts/train.py"
-    path.write_text(path.read_text() + "# a remark\n")
-    assert finished.plan() == Counter()
+    finished.append("workflow/scripts/train.py", "# a remark\n")
+    assert finished.plan() == {}
 
 
 def test_an_adapters_code_reruns_its_rule(finished):
-    path = finished.folder / "workflow/scripts/evaluate.py"
-    path.write_text(path.read_text() + "assert True\n")
-    assert finished.plan() == FROM_PREDICTIONS
+    finished.append("workflow/scripts/evaluate.py")
+    assert finished.plan() == METRICS | once("evaluate", "challenger minority_reports")
+
+
+def test_a_further_module_in_a_folder_of_parts_reruns_nothing(finished):
+    parts = "training/strategies datasets/loaders models/architectures defenses evaluation report/tables report/figures"
+    for folder in parts.split():
+        (finished.folder / PACKAGE / folder / "another.py").write_text('"""Another one."""\n')
+    assert finished.plan() == {}
+
+
+def test_a_caption_reruns_what_it_stands_under(finished):
+    finished.replace("rules/common.smk", '"caption": "What certificate mode costs', '"caption": "The cost of certificate mode')
+    assert finished.plan() == once("table", "forward_passes") | PAGE
+
+
+def test_a_published_number_reruns_what_shows_it(finished):
+    finished.replace("reports/claims.csv", ",83.9,", ",83.8,")
+    shown_beside = once("figure", "strategies prior_defenses mask_budgets overhead large_patches minority_reports")
+    assert finished.plan() == once("table", "accuracy vanilla patch_sizes patch_shapes") | shown_beside | PAGE
+
+
+# --- an edit of the configuration --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "jobs"),
+    [
+        ("report.palette", "deep", FIGURES | PAGE),
+        ("report.font_size", 10, FIGURES | PAGE),
+        ("evaluate.confidence", 0.9, METRICS | once("evaluate", "challenger minority_reports") | TABLE_OF_TIMES),
+        ("defenses.double_masking.numerical_margin", 0.5, METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
+        # four runs; one of them is predicted under the second budget for an analysis already
+        ("defenses.double_masking.patch_sizes", [[4, 4]], predicted(4)),
+        ("defenses.double_masking.mask_budgets", [[3, 3], [2, 2]], predicted(3) | {"certify/double_masking": 3}),
+        ("predict.fill", 0.5, PREDICTIONS | TIMES),
+        ("predict.dtype", "bfloat16", PREDICTIONS | TIMES),
+        ("predict.batch_size", 7, PREDICTIONS),
+        ("predict.compiled", True, PREDICTIONS),
+        ("predict.timed_images", 5, TIMES),
+        ("trainings.random_cutout.learning_rate", 0.0005, ANALYSED_RUN),
+        ("trainings.greedy_cutout_multisize.epochs", 2, ONE_RUN),
+        # all others start from it
+        ("trainings.plain.weight_decay", 0.01, TRAININGS),
+        ("datasets.digits.split_seed", 1, TRAININGS | {"prepare": 1}),
+        ("mirror", "http://127.0.0.1:9", {}),
+    ],
+)
+def test_a_key_reruns_what_depends_on_it(finished, key, value, jobs):
+    finished.edit_config(key, value)
+    assert finished.plan() == jobs
+
+
+def test_a_key_that_only_moves_reruns_nothing(finished):
+    path = finished.folder / finished.config
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()), sort_keys=True))
+    assert finished.plan() == {}
+
+
+def gathered(study: Study) -> set[str]:
+    """Runs and mask sets of which predictions are planned, as paths name them."""
+    gathers = [made for rule, made in study.jobs() if rule == "gather_predictions"]
+    return {made.removeprefix(f"{RESULTS}/predictions/").removesuffix("/predictions") for made in gathers}
+
+
+def test_a_further_budget_of_an_analysis_predicts_only_that_mask_set(finished):
+    finished.edit_config("analyses.mask_budgets.budgets", [[2, 2], [3, 3], [4, 4]])
+    run = "digits/small_resnetv2/random_cutout/seed-0"
+    asked = {job for job in finished.jobs() if job[0] in ("train", "predict", "certify", "time_inference")}
+    assert asked == {
+        ("predict", f"{RESULTS}/predictions/{run}/patch-5x5/masks-4x4/shards/1-of-2"),
+        ("predict", f"{RESULTS}/predictions/{run}/patch-5x5/masks-4x4/shards/2-of-2"),
+        ("certify", f"{RESULTS}/certificates/double_masking/{run}/patch-5x5/masks-4x4"),
+        ("certify", f"{RESULTS}/certificates/challenger/{run}/patch-5x5/masks-4x4"),
+        ("time_inference", f"{RESULTS}/times/{run}"),
+    }
+
+
+def test_a_further_patch_form_of_an_analysis_predicts_only_that_mask_set(finished):
+    finished.edit_config("analyses.patch_shapes.patches", ["area-10", "2-of-3x3", [5, 5], "3-of-2x2"])
+    assert finished.plan() == predicted(1)
+    assert gathered(finished) == {"digits/small_resnetv2/random_cutout/seed-0/patch-3-of-2x2/masks-2x2"}
+
+
+def test_a_mode_repredicts_the_mask_sets_that_nobody_had_in_whole(finished):
+    """Of the two patches of this analysis, the 5x5 one is predicted in whole for the figure of the two rounds."""
+    finished.edit_config("analyses.patch_sizes.mode", "matrix")
+    assert finished.plan() == predicted(1)
+    assert gathered(finished) == {"digits/small_resnetv2/plain/seed-0/patch-2x2/masks-3x3"}
+
+
+def test_an_analysis_that_is_taken_out_is_no_longer_shown(finished):
+    analyses = yaml.safe_load((finished.folder / finished.config).read_text())["analyses"]
+    finished.edit_config("analyses", {name: block for name, block in analyses.items() if name != "objects"})
+    assert finished.plan() == PAGE
+    finished.run()
+    page = (finished.folder / "build/ci/reports/README.md").read_text()
+    assert "classes.png" not in page
+    assert "mask_budgets.png" in page
+
+
+def test_a_study_without_analyses_shows_its_grid(fresh):
+    fresh.edit_config("analyses", {})
+    shown = {job for job in fresh.plan() if job.startswith(("figure/", "table/", "certify/", "time_inference"))}
+    assert shown == {
+        *("table/accuracy", "table/vanilla", "table/forward_passes", "figure/strategies", "figure/training_curves"),
+        "certify/double_masking",
+    }
+
+
+# --- what is deleted ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_deleted_shard_is_replanned_with_what_follows(finished):
-    shards = sorted((finished.folder / "build/ci/results/predictions").glob("**/random_cutout/**/shards/*.npz"))
-    shards[0].unlink()
-    assert finished.plan() == {"predict": 1, "gather_predictions": 1, "certify": 1, **FROM_PREDICTIONS}
+    masks = "digits/small_resnetv2/random_cutout/seed-0/patch-area-10/masks-2x2"
+    (finished.folder / RESULTS / "predictions" / masks / "shards/2-of-2.npz").unlink()
+    assert finished.plan() == predicted(1) | {"predict": 1}
 
 
 def test_a_deleted_certificate_is_replanned_without_a_model(finished):
-    next((finished.folder / "build/ci/results/certificates").glob("**/random_cutout/**/*.parquet")).unlink()
-    assert finished.plan() == {"certify": 1, **FROM_PREDICTIONS}
+    masks = "digits/small_resnetv2/random_cutout/seed-0/patch-5x5/masks-2x2"
+    (finished.folder / RESULTS / f"certificates/challenger/{masks}.parquet").unlink()
+    shown = once("figure", "mask_budgets overhead inference_algorithms")
+    assert finished.plan() == once("certify", "challenger") | once("evaluate", "challenger") | shown | PAGE
 
 
-def test_a_mirror_reruns_nothing(finished):
-    assert finished.run("--config", "mirror=http://127.0.0.1:9", "--dry-run").stdout.count("Nothing to be done") == 1
-
-
-def test_the_split_reruns_everything(finished):
-    finished.edit_config("datasets.digits.split_seed", 1)
-    jobs = finished.plan()
-    assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (0, 1, 4, 8)
-
-
-def test_a_loaders_module_reruns_everything(finished):
-    finished.replace(f"{PACKAGE}/datasets/loaders/digits.py", "BICUBIC", "BILINEAR")
-    jobs = finished.plan()
-    assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (0, 1, 4, 8)
+def test_a_deleted_figure_is_replanned_with_the_page(finished):
+    (finished.folder / "build/ci/reports/figures/overhead.svg").unlink()
+    assert finished.plan() == once("figure", "overhead") | PAGE
 
 
 def test_deleted_results_keep_the_weights_where_the_index_is_made_first(finished):
-    shutil.rmtree(finished.folder / "build/ci/results")
+    shutil.rmtree(finished.folder / RESULTS)
     assert finished.plan()["train"] == 4
     finished.run("prepared")
     assert finished.plan()["train"] == 0
+
+
+# --- what two ways have in common --------------------------------------------------------------------------------------------
+
+
+def test_both_modes_give_the_same_certificates(finished):
+    masks = "digits/small_resnetv2/random_cutout/seed-0/patch-5x5/masks-2x2"
+    path = f"{RESULTS}/certificates/double_masking/{masks}.parquet"
+    # between the margins of the images that are two-mask correct, so that some of them are near a flip and some are not
+    margins = pd.read_parquet(finished.folder / path).query("two_mask_correct")["margin"]
+    finished.edit_config("defenses.double_masking.numerical_margin", float((margins.min() + margins.max()) / 2))
+    records = {}
+    for mode in ("certificate", "matrix"):
+        finished.edit_config("analyses.mask_budgets.mode", mode)
+        finished.run(path)
+        records[mode] = pd.read_parquet(finished.folder / path)
+    certificate, matrix = records["certificate"], records["matrix"]
+    same = ["image_id", "label", "undefended", "defended", "case", "two_mask_correct", "near_flip", "certified"]
+    pd.testing.assert_frame_equal(certificate[same], matrix[same])
+    assert matrix[["two_mask_correct", "near_flip", "certified"]].nunique().eq(2).all()
+    # in matrix mode every pair of masks is classified, and in the other what certificates and answers look at
+    assert (matrix["passes"] == matrix["pairs"]).all()
+    assert certificate["passes"].sum() < matrix["passes"].sum()

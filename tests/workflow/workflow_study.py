@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = {".git", ".dvc", ".venv", ".snakemake", "build", "data", "checkpoints", "results"}
 CONFIG = "config/ci.yaml"
+FILL_A_FOLDER = {"prepare", "train"}
+NAMED = r"/(?:certificates|metrics|tables|figures)/(\w+)"
 
 
 @dataclass
@@ -41,22 +45,25 @@ class Study:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def jobs(self, *targets: str) -> set[tuple[str, str]]:
+        """Planned jobs, each by its rule and the path of what it makes, without the suffix."""
+        rows = csv.DictReader(self.run(*targets, "--summary").stdout.splitlines(), delimiter="\t")
+        planned = [(row["rule"], Path(row["output_file"])) for row in rows if row["plan"] == "update pending"]
+        # the outputs of a job fill a folder, or differ by their suffix
+        return {(rule, str(file.parent if rule in FILL_A_FOLDER else file.with_suffix(""))) for rule, file in planned}
+
     def plan(self, *targets: str) -> Counter[str]:
-        """Planned jobs by rule, without the target rules that only collect."""
-        text = self.run(*targets, "--dry-run").stdout
-        if "Nothing to be done" in text:
-            return Counter()
-        table = text.split("Job stats:")[1]
-        rows = re.findall(r"^(\w+) +(\d+)$", table.split("total")[0], re.MULTILINE)
-        jobs = Counter({name: int(count) for name, count in rows})
-        for name in ("all", "prepared", "trained", "predicted", "certified", "evaluated", "reported"):
-            del jobs[name]
-        return jobs
+        """Planned jobs, counted by rule, and by defense, table or figure: ``certify/challenger``, ``table/vanilla``."""
+        return Counter(
+            f"{rule.removesuffix(f'_{named[1]}')}/{named[1]}" if (named := re.search(NAMED, made)) else rule
+            for rule, made in self.jobs(*targets)
+        )
 
     def edit_config(self, keys: str, value: Any) -> None:
         """Set a key, given as a dotted path, in the configuration."""
         path = self.folder / self.config
-        config = yaml.safe_load(path.read_text())
+        # through JSON, in which blocks that share an anchor part, so that the edit is to one of them
+        config = json.loads(json.dumps(yaml.safe_load(path.read_text())))
         *parents, last = keys.split(".")
         block = config
         for key in parents:
@@ -70,6 +77,11 @@ class Study:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
+
+    def append(self, file: str, text: str = "assert True\n") -> None:
+        """Append text to a source file: by default, code that changes its digest and nothing else."""
+        path = self.folder / file
+        path.write_text(path.read_text() + text)
 
     def outcome(self) -> dict[str, bytes]:
         """What a run amounts to: weights, training logs, predictions and metrics, by path."""

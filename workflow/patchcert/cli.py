@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from patchcert import InputError, __version__
 from patchcert.defenses import double_masking
-from patchcert.masks import mask_set
-from patchcert.metrics import share
+from patchcert.masks import covering_shapes, mask_set, multi_patch_set, shape_set, strided_mask_set
 from patchcert.predictions import expand_pairs, masks_of_pairs
 from patchcert.provenance import whole_file
 
@@ -42,10 +41,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Print one line a mask as CSV: its number and the masked-out rows and columns, half-open. Classify your "
         "images under every pair of masks, and give the labels to `patchcert certify`.",
     )
-    for name, what in (("image", "image, pixels"), ("patch", "patch, pixels"), ("budget", "mask set")):
-        masks.add_argument(
-            f"--{name}", type=int, nargs=2, required=True, metavar=("ROWS", "COLUMNS"), help=f"size of the {what}"
-        )
+    size: dict[str, Any] = {"type": int, "nargs": 2, "metavar": ("ROWS", "COLUMNS")}
+    masks.add_argument("--image", required=True, help="size of the image, pixels", **size)
+    patch = masks.add_mutually_exclusive_group(required=True)
+    patch.add_argument("--patch", help="size of the patch, or an over-estimate of it, pixels", **size)
+    patch.add_argument(
+        "--area", type=int, metavar="PIXELS", help="in place of one size: every rectangle of at most so many pixels"
+    )
+    apart = masks.add_mutually_exclusive_group(required=True)
+    apart.add_argument("--budget", help="masks along each axis", **size)
+    apart.add_argument("--stride", help="in place of a budget: pixels between neighbouring masks; not with --area", **size)
+    masks.add_argument(
+        "--patches", type=int, default=1, help="patches at once; a mask then has several boxes (default: %(default)s)"
+    )
     masks.set_defaults(command=_masks)
 
     certify = commands.add_parser(
@@ -64,18 +72,76 @@ def _parser() -> argparse.ArgumentParser:
     certify.add_argument("--output", type=Path, help="CSV file to write, one row an image")
     certify.add_argument("--confidence", type=float, default=0.95, help="level of the intervals (default: %(default)s)")
     certify.set_defaults(command=_certify)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure the engine on this machine",
+        description="Forward passes a second of the engine, of a plain loop and of forward passes alone, in turns in one "
+        "process, with random weights; and peak memory for few and many images and masks.",
+    )
+    bench.add_argument(
+        "--models", nargs="+", default=["resnet18", "vit_tiny_patch16_224"], help="timm's names (default: %(default)s)"
+    )
+    bench.add_argument("--image", default=(224, 224), help="size of the image, pixels (default: 224 224)", **size)
+    bench.add_argument("--patch", default=(32, 32), help="size of the patch, pixels (default: 32 32)", **size)
+    bench.add_argument("--budget", default=(6, 6), help="masks along each axis (default: 6 6)", **size)
+    bench.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
+    bench.add_argument("--device", default="cpu", help="a torch device (default: %(default)s)")
+    bench.add_argument("--rounds", type=int, default=3, help="turns of each contender that count (default: %(default)s)")
+    bench.add_argument("--images", type=int, default=1, help="images a turn (default: %(default)s)")
+    bench.add_argument("--memory", action="store_true", help="measure peak memory too: minutes")
+    bench.add_argument(
+        "--output", type=Path, default=Path("reports/benchmarks"), help="folder to write to (default: %(default)s)"
+    )
+    bench.set_defaults(command=_bench)
     return parser
 
 
 def _masks(options: argparse.Namespace) -> None:
-    masks = mask_set(tuple(options.image), tuple(options.patch), tuple(options.budget))
-    table = pd.DataFrame(masks.boxes, columns=["top", "bottom", "left", "right"])
+    image = tuple(options.image)
+    if options.area is not None:
+        if options.stride:
+            raise InputError("--stride: the shapes of --area have masks of different sizes; write --budget in its place")
+        made = shape_set(image, covering_shapes(image, options.area), tuple(options.budget))
+    elif options.stride:
+        made = strided_mask_set(image, tuple(options.patch), tuple(options.stride))
+    else:
+        made = mask_set(image, tuple(options.patch), tuple(options.budget))
+    masks = multi_patch_set(made, options.patches)
+    boxes = masks.base_boxes[masks.members].reshape(-1, 4)
+    table = pd.DataFrame(boxes, columns=["top", "bottom", "left", "right"], index=np.arange(len(masks)).repeat(options.patches))
     table.to_csv(sys.stdout, index_label="mask", lineterminator="\n")
-    rows, columns = masks.mask_size
-    print(f"{len(masks)} masks of {rows}x{columns} pixels, {len(masks.pairs)} unordered pairs an image", file=sys.stderr)
+    sizes = ", ".join(dict.fromkeys("x".join(map(str, grid.mask_size)) for grid in masks.grids))
+    print(
+        f"{len(masks)} masks of {sizes} pixels, {len(masks.pairs)} unordered pairs an image, {len(masks.areas.boxes)} of them "
+        "different images",
+        file=sys.stderr,
+    )
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from patchcert import bench  # torch is imported only where it is needed
+
+    for name in ("rounds", "images"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name}: {getattr(options, name)}; write a whole number from 1 up")
+    masks = mask_set(tuple(options.image), tuple(options.patch), tuple(options.budget))
+    tables = {
+        "speed": bench.speed(
+            options.models, masks, dtypes=options.dtypes, device=options.device, rounds=options.rounds, images=options.images
+        )
+    }
+    if options.memory:
+        tables["memory"] = bench.memory(options.device)
+    bench.write(options.output, tables, masks, options.device)
+    for table in tables.values():
+        print(table.to_string(index=False, float_format="%.4g"))
+    print(f"written to {options.output}", file=sys.stderr)
 
 
 def _certify(options: argparse.Namespace) -> None:
+    from patchcert.metrics import share  # SciPy is imported only where it is needed
+
     pair_labels, labels = _read(options.predictions, options.labels)
     if not 0 < options.confidence < 1:
         raise InputError(f"--confidence: {options.confidence}; write a number between 0 and 1, such as 0.95")

@@ -11,6 +11,9 @@ from scipy.stats import binomtest
 
 from patchcert import InputError
 
+METRICS = ("undefended_clean", "defended_clean", "certified")
+"""The accuracies of a defense, by name."""
+
 
 class Share(NamedTuple):
     """A share of images in per cent, with the ends of its confidence interval in per cent and the counts behind it."""

@@ -1,33 +1,39 @@
 """The engine: what a classifier says on the masked copies of images.
 
-Masks travel as boxes and are expanded on the device; each image travels once, and batches are filled across images.
+Masks travel as boxes and become pixels on the device; each image travels once, and batches are filled across images. In
+*matrix* mode every unordered pair of masks is classified, in *certificate* mode only what the certificate and the defended
+answers need: both give the same certificates.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from patchcert import InputError
-from patchcert.predictions import LARGEST_LABEL, expand_pairs
+from patchcert.defenses import challenger, double_masking
+from patchcert.defenses.asking import UNPREDICTED, checked_truth
+from patchcert.device import box_pixels, on_device
+from patchcert.masks import MaskSet, pair_index
+from patchcert.predictions import LARGEST_LABEL, Answers, expand_pairs
 
-if TYPE_CHECKING:
-    from patchcert.masks import MaskSet
+LOG = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BATCH_SIZES = {"cpu": 64}
 LARGE_BATCH_SIZE = 1024
-
-
-class Answers(NamedTuple):
-    """What a classifier says of n images: labels int64 [n, P], unmasked labels int64 [n], smallest margins float32 [n]."""
-
-    labels: NDArray[np.int64]
-    unmasked: NDArray[np.int64]
-    margins: NDArray[np.float32]
+IMAGES_SHOWN = 128
+"""Images that are on the device at once; batches are filled across them."""
+ALGORITHMS = ("double_masking", "challenger")
+"""How a defended answer is found; modules of :mod:`patchcert.defenses`."""
+REQUESTS = 2**17
+"""Masked copies that are asked about at once, at most, unless one image has more."""
+NO_BOX = (0, 0, 0, 0)
 
 
 def pair_labels(
@@ -43,113 +49,291 @@ def pair_labels(
     """The label of every image under every pair of masks, int64 [N, K, K].
 
     Args:
-        model: a classifier, images [n, C, H, W] to logits [n, classes]; it is put into evaluation mode and on the device.
+        model: as :class:`Engine` wants it, and so are the other arguments.
         images: float tensor [N, C, H, W], normalised as the model wants it.
         mask_set: the masks, made for H x W images.
-        fill: value of masked pixels, after normalisation; 0 is the mean colour.
-        device: a torch device, ``cpu`` or ``cuda`` for instance.
-        dtype: ``float32``, or ``bfloat16`` for autocast. It is part of a prediction's identity.
-        batch_size: masked copies a forward pass; by default a size that suits the device.
+        fill: value of masked pixels.
+        device: a torch device.
+        dtype: ``float32`` or ``bfloat16``.
+        batch_size: masked copies a forward pass.
 
     Raises:
-        InputError: images and masks have different sizes, an unknown dtype or an absent device, a batch size below one, fewer
-            than two classes, or a logit that is not finite.
+        InputError: see :class:`Engine` and :meth:`Engine.show`.
     """
-    answers = predict(model, images, mask_set, fill=fill, device=device, dtype=dtype, batch_size=batch_size)
-    return expand_pairs(answers.labels, len(mask_set))
+    engine = Engine(model, mask_set, fill=fill, device=device, dtype=dtype, batch_size=batch_size)
+    return expand_pairs(engine.matrix(images).labels, len(mask_set))
 
 
-def predict(
-    model: torch.nn.Module,
-    images: torch.Tensor,
-    mask_set: MaskSet,
-    *,
-    fill: float = 0.0,
-    device: str = "cpu",
-    dtype: str = "float32",
-    batch_size: int | None = None,
-) -> Answers:
-    """Labels under every unordered pair, labels without a mask, and the smallest margins; arguments as :func:`pair_labels`."""
-    if images.ndim != 4 or tuple(images.shape[2:]) != mask_set.image_size:
-        raise InputError(
-            f"images: shape {tuple(images.shape)}; the masks want [N, C, {mask_set.image_size[0]}, {mask_set.image_size[1]}]"
+class Engine:
+    """A classifier on a device, ready to be asked about masked copies of images.
+
+    Attributes:
+        mask_set: the masks.
+        batch_size: masked copies a forward pass; halved when the device's memory is exhausted.
+        passes: forward passes so far, counted in images and masked copies.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        mask_set: MaskSet,
+        *,
+        fill: float = 0.0,
+        device: str = "cpu",
+        dtype: str = "float32",
+        batch_size: int | None = None,
+        compiled: bool = False,
+    ) -> None:
+        """Put a classifier into evaluation mode and on the device.
+
+        Args:
+            model: images [n, C, H, W] to logits [n, classes].
+            mask_set: the masks, made for H x W images.
+            fill: value of masked pixels, after normalisation; 0 is the mean colour.
+            device: a torch device, ``cpu`` or ``cuda`` for instance.
+            dtype: ``float32``, or ``bfloat16`` for autocast. It is part of a prediction's identity.
+            batch_size: masked copies a forward pass; by default a size that suits the device.
+            compiled: run the classifier through ``torch.compile``. It is part of a prediction's identity.
+
+        Raises:
+            InputError: an unknown dtype, an absent device, or a batch size below one.
+        """
+        if dtype not in DTYPES:
+            raise InputError(f"dtype: {dtype!r}; write one of {', '.join(DTYPES)}")
+        kind = torch.device(device).type
+        self.batch_size = batch_size if batch_size is not None else BATCH_SIZES.get(kind, LARGE_BATCH_SIZE)
+        if self.batch_size < 1:
+            raise InputError(f"batch_size: {batch_size}; write a whole number from 1 up")
+        self.mask_set = mask_set
+        self.passes = 0
+        self._model = on_device(model, device).eval()
+        self._classify = torch.compile(self._model, dynamic=False) if compiled else self._model
+        self._compiled, self._fill, self._device, self._dtype = compiled, fill, torch.device(device), DTYPES[dtype]
+        # one more box and one more area, of no pixel, stand for the image as it is
+        self._boxes = [*map(tuple, mask_set.base_boxes.tolist()), NO_BOX]
+        areas = mask_set.areas
+        self._areas = np.concatenate([areas.boxes, np.full((1, areas.boxes.shape[1]), len(self._boxes) - 1)])
+        numbers, pairs = np.unique(areas.of_pair, return_index=True)
+        self._two_mask_pairs = mask_set.pairs[pairs[~np.isin(numbers, areas.of_mask)]]
+        self._copies = torch.empty(0)
+
+    @property
+    def unmasked_area(self) -> int:
+        """The number of the masked area that has no pixel."""
+        return len(self._areas) - 1
+
+    def matrix(self, images: torch.Tensor) -> Answers:
+        """Labels of all images, [N, C, H, W], under every unordered pair of masks.
+
+        Raises:
+            InputError: see :meth:`show`.
+        """
+
+        def answers(block: torch.Tensor, _: slice) -> Answers:
+            with self.show(block) as shown:
+                shown.ask_unmasked()
+                shown.ask_all()
+                return shown.answers()
+
+        return self._in_blocks(images, answers)
+
+    def certificate(self, images: torch.Tensor, labels: ArrayLike, algorithms: Sequence[str] = ("double_masking",)) -> Answers:
+        """What certificates and defended answers need: an image is asked no more once its certificate has failed.
+
+        The certificates and defended answers from it are those of the whole matrix.
+
+        Args:
+            images: float tensor [N, C, H, W].
+            labels: true labels, whole numbers [N].
+            algorithms: those of ``ALGORITHMS`` whose defended answers are wanted beside the certificates.
+
+        Raises:
+            InputError: see :meth:`show`; or labels that do not fit the images, or an unknown algorithm.
+        """
+        masks, truth = len(self.mask_set), checked_truth(labels, len(images))
+
+        def answers(block: torch.Tensor, part: slice) -> Answers:
+            wave = self.batch_size
+            with self.show(block) as shown:
+                shown.ask_unmasked()
+                shown.ask_one_mask()
+                losses = -np.log(np.maximum(shown.answers().confidences, np.finfo(np.float32).tiny))
+                double_masking.certify_online(shown.ask, truth[part], masks, losses, self._two_mask_pairs, wave=wave)
+                for algorithm in algorithms:
+                    shown.defended(algorithm)
+                return shown.answers()
+
+        return self._in_blocks(images, answers)
+
+    def _in_blocks(self, images: torch.Tensor, answers: Callable[[torch.Tensor, slice], Answers]) -> Answers:
+        starts = range(0, max(len(images), 1), IMAGES_SHOWN)
+        parts = [slice(start, start + IMAGES_SHOWN) for start in starts]
+        return Answers(*map(np.concatenate, zip(*(answers(images[part], part) for part in parts), strict=True)))
+
+    @contextlib.contextmanager
+    def show(self, images: torch.Tensor) -> Iterator[Shown]:
+        """Put images, [n, C, H, W], on the device to ask about them.
+
+        Raises:
+            InputError: images and masks have different sizes; later, when asked: fewer than two classes, a logit that is not
+                finite, or a label too large to be stored.
+        """
+        rows, columns = self.mask_set.image_size
+        if images.ndim != 4 or tuple(images.shape[2:]) != (rows, columns):
+            raise InputError(f"images: shape {tuple(images.shape)}; the masks want [N, C, {rows}, {columns}]")
+        kind = self._device.type
+        with contextlib.ExitStack() as modes:
+            modes.enter_context(torch.inference_mode())
+            modes.enter_context(torch.autocast(kind, self._dtype, enabled=self._dtype != torch.float32))
+            if kind == "cuda":  # torch lets convolutions round to TF32 by default, and float32 is to mean float32
+                modes.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+            yield Shown(self, images.to(self._device).permute(0, 2, 3, 1).contiguous())
+
+    def classify(
+        self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Label, margin and confidence of masked copies, each [r], in full batches.
+
+        Args:
+            pixels: images on the device, [n, H, W, C].
+            images: which of them each copy shows, int64 [r].
+            areas: which masked area each copy has, int64 [r], as :attr:`patchcert.masks.MaskSet.areas` numbers them.
+
+        Raises:
+            InputError: fewer than two classes, or a logit that is not finite.
+            torch.OutOfMemoryError: not even one copy fits into the device's memory.
+        """
+        said: list[tuple[torch.Tensor, ...]] = []
+        start = 0
+        while start < len(images):
+            part = slice(start, start + self.batch_size)
+            try:
+                said.append(self._say(pixels, images[part], areas[part]))
+                start = part.stop
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size //= 2
+                self._copies = torch.empty(0)
+                LOG.warning("the device's memory is exhausted; going on with batches of %s", self.batch_size)
+        self.passes += len(images)
+        # one transfer for all batches: a device works on without waiting for its answers to be read
+        labels, margins, confidences, finite = (torch.cat(parts).cpu().numpy() for parts in zip(*said, strict=True))
+        if not finite.all():
+            raise InputError("the classifier gave a logit that is not finite; no label can be read from it")
+        if labels.max() > LARGEST_LABEL:
+            raise InputError(f"labels up to {labels.max()}; predictions hold at most {LARGEST_LABEL}")
+        return labels, margins, confidences
+
+    def _say(self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
+        count = len(images)
+        if self._compiled and count < self.batch_size:  # one shape, so that one compiled program serves all batches
+            images, areas = (np.pad(each, (0, self.batch_size - count), mode="edge") for each in (images, areas))
+        logits: torch.Tensor = self._classify(self._masked(pixels, images, areas).permute(0, 3, 1, 2))[:count].float()
+        if logits.ndim != 2 or logits.shape[1] < 2:
+            raise InputError(
+                f"the classifier gave outputs of shape {tuple(logits.shape)}; it must give logits of two classes or more"
+            )
+        largest, winners = logits.topk(2, dim=1)
+        confidences = torch.exp(largest[:, 0] - logits.logsumexp(dim=1)).clamp(max=1)
+        return winners[:, 0], largest[:, 0] - largest[:, 1], confidences, logits.isfinite().all()[None]
+
+    def _masked(self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64]) -> torch.Tensor:
+        """Masked copies, [b, H, W, C], in memory that the next call overwrites."""
+        shape = (self.batch_size, *pixels.shape[1:])
+        if self._copies.shape != shape or self._copies.dtype != pixels.dtype:
+            self._copies = torch.empty(shape, dtype=pixels.dtype, device=self._device)
+        copies = self._copies[: len(images)]
+        torch.index_select(pixels, 0, torch.from_numpy(images).to(self._device), out=copies)
+        fill = self._fill_by_box if self._device.type == "cpu" else self._fill_by_pixel
+        fill(copies, self._areas[areas])
+        return copies
+
+    def _fill_by_box(self, copies: torch.Tensor, boxes: NDArray[np.int64]) -> None:
+        """Hide boxes, their numbers int64 [b, 2 * patches], on copies [b, H, W, C] one after the other.
+
+        A processor writes only the masked pixels; a comparison for every pixel would cost a tenth of a forward pass.
+        """
+        for copy, numbers in zip(copies.numpy(), boxes.tolist(), strict=True):
+            for top, bottom, left, right in {self._boxes[number] for number in numbers}:
+                copy[top:bottom, left:right] = self._fill
+
+    def _fill_by_pixel(self, copies: torch.Tensor, boxes: NDArray[np.int64]) -> None:
+        """Hide the same boxes on all copies at once: a GPU compares every pixel sooner than it starts a write for each box."""
+        hidden = box_pixels(np.array(self._boxes)[boxes], self.mask_set.image_size, self._device).any(dim=1)
+        copies.masked_fill_(hidden[..., None], self._fill)
+
+
+class Shown:
+    """Some images on the device, and what the classifier has said of their masked copies so far; nothing is asked twice."""
+
+    def __init__(self, engine: Engine, pixels: torch.Tensor) -> None:
+        """Hold images that are on the device; :meth:`Engine.show` makes one of these."""
+        self._engine, self._pixels = engine, pixels
+        areas, count = engine.mask_set.areas, len(pixels)
+        self._of_pair, self._of_mask = areas.of_pair, areas.of_mask
+        shape = (count, engine.unmasked_area + 1)
+        self._labels = np.full(shape, UNPREDICTED, dtype=np.int64)
+        self._confidences = np.zeros(shape, dtype=np.float32)
+        self._margins = np.full(count, np.inf, dtype=np.float32)
+
+    def ask(self, images: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels of images under two masks each; all arrays are int64 [r]."""
+        areas = self._of_pair[pair_index(len(self._engine.mask_set), first, second)]
+        self._ask(images, areas)
+        return self._labels[images, areas]
+
+    def defended(self, algorithm: str) -> NDArray[np.int64]:
+        """Labels that the defended classifier answers, int64 [n], asking for what the answer hangs on and no more.
+
+        Raises:
+            InputError: the algorithm is none of ``ALGORITHMS``.
+        """
+        count, masks = len(self._labels), len(self._engine.mask_set)
+        if algorithm == "double_masking":
+            return double_masking.infer_online(self.ask, count, masks, wave=self._engine.batch_size).labels
+        if algorithm == "challenger":
+            return challenger.infer_online(self.ask, count, masks).labels
+        raise InputError(f"algorithm: {algorithm!r}; write {' or '.join(ALGORITHMS)}")
+
+    def ask_one_mask(self) -> None:
+        """Ask about every image under every mask alone."""
+        count, masks = len(self._labels), len(self._of_mask)
+        self._ask(np.arange(count).repeat(masks), np.tile(self._of_mask, count))
+
+    def ask_all(self) -> None:
+        """Ask about every image under every pair of masks."""
+        count, areas = len(self._labels), self._engine.unmasked_area
+        # so many images at a time that the requests themselves take little memory, however many masks there are
+        step = max(1, REQUESTS // areas)
+        for start in range(0, count, step):
+            images = np.arange(start, min(start + step, count))
+            self._ask(images.repeat(areas), np.tile(np.arange(areas), len(images)))
+
+    def ask_unmasked(self) -> NDArray[np.int64]:
+        """Labels of every image as it is, int64 [n]."""
+        count = len(self._labels)
+        self._ask(np.arange(count), np.full(count, self._engine.unmasked_area))
+        return self._labels[:, -1]
+
+    def answers(self) -> Answers:
+        """All that has been said."""
+        return Answers(
+            self._labels[:, self._of_pair],
+            self._labels[:, -1],
+            self._margins.copy(),
+            self._confidences[:, self._of_mask],
+            (self._labels[:, :-1] != UNPREDICTED).sum(axis=1),
         )
-    if dtype not in DTYPES:
-        raise InputError(f"dtype: {dtype!r}; write one of {', '.join(DTYPES)}")
-    size = batch_size if batch_size is not None else BATCH_SIZES.get(torch.device(device).type, LARGE_BATCH_SIZE)
-    if size < 1:
-        raise InputError(f"batch_size: {size}; write a whole number from 1 up")
-    model = on_device(model, device).eval()
-    count, pairs = len(images), torch.from_numpy(mask_set.pairs).to(device)
-    labels = np.empty((count, len(pairs)), dtype=np.int64)
-    margins = np.empty((count, len(pairs)), dtype=np.float32)
-    unmasked = np.empty(count, dtype=np.int64)
-    with torch.inference_mode(), torch.autocast(torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"):
-        hidden = box_pixels(mask_set.boxes, mask_set.image_size, device)
-        hidden_pairs = hidden[pairs[:, 0]] | hidden[pairs[:, 1]]
-        for start in range(0, count, size):
-            block = images[start : start + size].to(device).contiguous(memory_format=torch.channels_last)
-            unmasked[start : start + size] = _forward(model, block).argmax(dim=1).cpu().numpy()
-            for part in torch.arange(len(block) * len(pairs), device=device).split(size):
-                image, pair = part // len(pairs), part % len(pairs)
-                logits = _forward(model, masked_copies(block, image, hidden_pairs[pair], fill))
-                largest, winners = logits.topk(2, dim=1)
-                rows, columns = start + image.cpu().numpy(), pair.cpu().numpy()
-                labels[rows, columns] = winners[:, 0].cpu().numpy()
-                margins[rows, columns] = (largest[:, 0] - largest[:, 1]).cpu().numpy()
-    largest_label = max(labels.max(initial=0), unmasked.max(initial=0))
-    if largest_label > LARGEST_LABEL:
-        raise InputError(f"labels up to {largest_label}; predictions hold at most {LARGEST_LABEL}")
-    return Answers(labels, unmasked, margins.min(axis=1, initial=np.inf))
 
-
-def on_device(model: torch.nn.Module, device: str) -> torch.nn.Module:
-    """The model on a device, its weights laid out channels-last, which convolutions on both CPU and GPU prefer.
-
-    Raises:
-        InputError: there is no such device here.
-    """
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device: {device!r}, and torch finds no GPU here; write cpu")
-    return model.to(device).to(memory_format=torch.channels_last)
-
-
-def _forward(model: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = model(batch).float()
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise InputError(
-            f"the classifier gave outputs of shape {tuple(logits.shape)}; it must give logits of two classes or more"
-        )
-    if not torch.isfinite(logits).all():
-        raise InputError("the classifier gave a logit that is not finite; no label can be read from it")
-    return logits
-
-
-def box_pixels(boxes: NDArray[np.int64], image_size: tuple[int, int], device: Any = "cpu") -> torch.Tensor:
-    """Boxes (top, bottom, left, right; int64 [..., 4]) as pixels: bool [..., H, W], true where the box is."""
-    edges = torch.as_tensor(boxes, device=device)[..., None, None]
-    row = torch.arange(image_size[0], device=device)[:, None]
-    column = torch.arange(image_size[1], device=device)[None, :]
-    top, bottom, left, right = edges.unbind(dim=-3)
-    return (row >= top) & (row < bottom) & (column >= left) & (column < right)
-
-
-def masked_copies(images: torch.Tensor, rows: torch.Tensor, hidden: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Copies of some images with pixels set to ``fill``, laid out channels-last without a copy more than that.
-
-    Args:
-        images: [n, C, H, W], best channels-last.
-        rows: which image each copy shows, int64 [b].
-        hidden: pixels to set, bool [b, H, W].
-        fill: their value.
-
-    Returns:
-        [b, C, H, W].
-    """
-    copies = images.permute(0, 2, 3, 1).index_select(0, rows)
-    return copies.masked_fill_(hidden[..., None], fill).permute(0, 3, 1, 2)
-
-
-def mask_out(images: torch.Tensor, hidden: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Images [n, C, H, W] with the hidden pixels, bool [n, H, W], set to ``fill``."""
-    return images.masked_fill(hidden[:, None], fill)
+    def _ask(self, images: NDArray[np.int64], areas: NDArray[np.int64]) -> None:
+        new = np.flatnonzero(self._labels[images, areas] == UNPREDICTED)
+        if not len(new):
+            return
+        keys = images[new] * self._labels.shape[1] + areas[new]
+        new = new[np.sort(np.unique(keys, return_index=True)[1])]
+        images, areas = images[new], areas[new]
+        labels, margins, confidences = self._engine.classify(self._pixels, images, areas)
+        self._labels[images, areas], self._confidences[images, areas] = labels, confidences
+        masked = areas != self._engine.unmasked_area
+        np.minimum.at(self._margins, images[masked], margins[masked])

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     snakemake: Snakemake
 
 with job(snakemake.log[0]):
-    defense = plugins.load("patchcert.defenses", snakemake.wildcards.defense)
+    evaluation = plugins.load("patchcert.evaluation", snakemake.wildcards.defense)
     predictions = Predictions.load(snakemake.input.predictions)
     labels = true_labels(snakemake.input.index, predictions.image_ids)
-    records = defense.records(predictions, labels, **snakemake.params.settings)
+    records = evaluation.records(predictions, labels, **snakemake.params.settings)
     with whole_file(snakemake.output[0]) as temporary:
         records.to_parquet(temporary, index=False)

@@ -1,10 +1,10 @@
-"""Accuracies of one defense over all runs, from its certificates (rule evaluate)."""
+"""What one defense achieves over all runs, from its certificates (rule evaluate)."""
 
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from patchcert.metrics import accuracies
+from patchcert import plugins
 from patchcert.provenance import write_json
 from patchcert.study.adapter import job
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     snakemake: Snakemake
 
 with job(snakemake.log[0]):
+    measures = plugins.load("patchcert.evaluation", snakemake.wildcards.defense).measures
     rows = [
-        facts | accuracies(pd.read_parquet(path), snakemake.params.confidence)
+        facts | measures(pd.read_parquet(path), snakemake.params.confidence)
         for facts, path in zip(snakemake.params.runs, snakemake.input, strict=True)
     ]
     write_json(snakemake.output[0], {"confidence": snakemake.params.confidence, "runs": rows})

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchcert.datasets.index import load
-from patchcert.masks import mask_set, size_from_text
+from patchcert.datasets.index import open_split
+from patchcert.masks import masks_from_text
 from patchcert.predictions import Predictions
 from patchcert.report.figures import mask_set as mask_set_figure
 from patchcert.report.style import save
@@ -16,15 +16,11 @@ if TYPE_CHECKING:
     snakemake: Snakemake
 
 with job(snakemake.log[0]):
-    params = snakemake.params
+    params, facts = snakemake.params, snakemake.params.facts[0]
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    images = load(params.dataset, files, snakemake.input.index, "test")
     pair_labels = Predictions.load(snakemake.input.predictions).pair_labels
     row = mask_set_figure.example_row(pair_labels, params.style["example_image"])
-    masks = mask_set(
-        tuple(params.dataset["image_size"]),
-        size_from_text(params.facts["patch"]),
-        size_from_text(params.facts["budget"]),
-    )
-    figure = mask_set_figure.draw(images.pixels[row], int(images.labels[row]), pair_labels[row], masks, params.style)
+    images = open_split(params.dataset, files, snakemake.input.index, "test").part(slice(row, row + 1)).read()
+    masks = masks_from_text(tuple(params.dataset["image_size"]), facts["patch"], facts["budget"])
+    figure = mask_set_figure.draw(images.pixels[0], int(images.labels[0]), pair_labels[row], masks, params.style)
     save(figure, snakemake.output.svg, snakemake.output.png)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from patchcert.provenance import environment, read_json, whole_file
 from patchcert.report.findings import findings
 from patchcert.report.page import page
-from patchcert.report.results import read_results
+from patchcert.report.results import frames
 from patchcert.study.adapter import job
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     target, params = Path(snakemake.output[0]), snakemake.params
     strategies = {name: block["strategy"] for name, block in params.config["trainings"].items()}
-    results = read_results(snakemake.input.metrics)
+    results = frames({"results": [snakemake.input.metrics]}, params.facts)["results"]
     text = page(
         params.config,
-        findings(results, strategies),
+        findings(results, strategies, {name: frames(**shown) for name, shown in params.analyses.items()}),
         {
             name: (params.captions[name], Path(path).read_text("utf-8"))
             for name, path in zip(params.tables, snakemake.input.tables, strict=True)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from patchcert.datasets.index import load
-from patchcert.masks import mask_set, size_from_text
+from patchcert.datasets.index import open_split
+from patchcert.device import own_gpu
+from patchcert.masks import masks_from_text
 from patchcert.study.adapter import job
 from patchcert.study.shards import Job, predict_shard, shard_of
 
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), own_gpu(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     dataset, wildcards, params = snakemake.params.dataset, snakemake.wildcards, snakemake.params
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    masks = mask_set(tuple(dataset["image_size"]), size_from_text(wildcards.patch), size_from_text(wildcards.budget))
     task = Job(
         model=wildcards.model,
         weights=Path(snakemake.input.weights),
@@ -27,11 +27,13 @@ with job(snakemake.log[0]):
         training=params.training,
         seed=int(wildcards.seed),
         classes=dataset["classes"],
-        masks=masks,
+        masks=masks_from_text(tuple(dataset["image_size"]), wildcards.patch, wildcards.budget),
         engine=params.engine,
+        mode=params.asked["mode"],
+        algorithms=tuple(params.asked["algorithms"]),
         device=params.device,
         data=params.data,
         code=params.code,
     )
-    images = shard_of(load(dataset, files, snakemake.input.index, "test"), wildcards.scatteritem)
+    images = shard_of(open_split(dataset, files, snakemake.input.index, "test"), wildcards.scatteritem)
     predict_shard(task, images, params.block_size, Path(snakemake.output[0]), Path(params.scratch))

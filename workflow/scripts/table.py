@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from patchcert import plugins
 from patchcert.provenance import whole_file
 from patchcert.report.cells import as_markdown
-from patchcert.report.ledger import read_ledger
-from patchcert.report.results import read_results
+from patchcert.report.results import frames
 from patchcert.study.adapter import job
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     make = plugins.load("patchcert.report.tables", snakemake.wildcards.table).make
-    table, compact = make(read_results(snakemake.input.metrics), read_ledger(snakemake.input.ledger))
+    table, compact = make(**frames({name: list(paths) for name, paths in snakemake.input.items()}, snakemake.params.facts))
     with whole_file(snakemake.output.csv) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
     with whole_file(snakemake.output.markdown) as temporary:

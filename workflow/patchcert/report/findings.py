@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
-from patchcert.report.results import in_order, spoken
+from patchcert.report.results import FACTS, in_order, spoken
+from patchcert.report.tables import forward_passes
+from patchcert.report.terms import masks_in, patch_area, spoken_patch
 
 COST = 2
-"""Points of clean accuracy that a training may cost at most, per cent."""
+"""Points of clean accuracy that a training costs at most, and by which an over-estimated patch changes it at most, per cent."""
+
+SIMILAR = 5
+"""Points by which certified accuracies that are called similar differ at most, per cent."""
+
+APART = 10
+"""Points of certified accuracy that lie at least between classes that are said to differ, per cent."""
+
+ABOUT = 0.25
+"""What share of the pixels of several patches a single patch of about as many pixels may have more or fewer."""
+
+Run = tuple[str, ...]
+"""What tells a run from the others, for readers: its model, and those of its further facts that vary."""
 
 
 class Finding(NamedTuple):
@@ -20,71 +37,339 @@ class Finding(NamedTuple):
     evidence: str
 
 
-def findings(results: pd.DataFrame, strategies: dict[str, str]) -> list[Finding]:
-    """The papers' findings with their verdicts, for every dataset, patch and mask budget that was run.
+class _Answer(NamedTuple):
+    """What one run says to a statement: its numbers in words, each with whether the statement holds there."""
 
-    A model counts where it was trained in every way that a statement compares; a statement with no such model is left out.
+    run: Run
+    numbers: list[tuple[str, bool]]
+
+
+def findings(
+    results: pd.DataFrame, strategies: Mapping[str, str], analyses: Mapping[str, Mapping[str, pd.DataFrame]]
+) -> dict[str, list[Finding]]:
+    """The papers' findings with their verdicts, asked of the grid of runs and of each analysis.
+
+    A run counts where all that a statement compares was measured; a statement with no such run is left out. Several seeds
+    count by their mean.
 
     Args:
-        results: as :func:`patchcert.report.results.read_results` gives them, one seed or several (then their mean counts).
+        results: of the grid, as :func:`patchcert.report.results.read_results` gives them.
         strategies: the strategy of each training.
+        analyses: what :func:`patchcert.report.results.frames` gives for each analysis.
+
+    Returns:
+        Findings by what was asked, ``grid`` first, without what has none.
     """
-    trainings = in_order(results["training"])
+    found = {"grid": [*_trainings(results, strategies), *_certificate_mode(results)]}
+    found |= {name: _ANALYSES[name](**frames) for name, frames in analyses.items()}
+    return {name: statements for name, statements in found.items() if statements}
+
+
+# --- the grid of runs --------------------------------------------------------------------------------------------------------
+
+
+def _trainings(results: pd.DataFrame, strategies: Mapping[str, str]) -> list[Finding]:
+    """What trainings on masked images gain and cost, for every dataset, patch and mask budget."""
     plain, random, greedy = (
-        [name for name in trainings if strategies[name] == strategy] for strategy in ("plain", "random_cutout", "greedy_cutout")
+        [name for name in in_order(results["training"]) if strategies[name] == strategy]
+        for strategy in ("plain", "random_cutout", "greedy_cutout")
     )
     found = []
     for (dataset, patch), part in results.groupby(["dataset", "patch"], sort=False):
         place = f" on {spoken(dataset)}" if results["dataset"].nunique() > 1 else ""
         place += f" against {patch} patches" if results["patch"].nunique() > 1 else ""
-        for budget in in_order(part["budget"]):
-            certified = _by_training(part, "certified", budget)
+        for budget, rows in part.groupby("budget", sort=False):
             where = f"with {budget} masks{place}"
             if plain and random:
-                found += _order(certified, [plain[0], random[0]], where, "PatchCleanser, Table 5")
+                found += _order(rows, [plain[0], random[0]], where, "PatchCleanser, Table 5")
                 for name in greedy:
-                    found += _order(certified, [plain[0], random[0], name], where, "Greedy Cutout, Tables 1 and 3")
+                    found += _order(rows, [plain[0], random[0], name], where, "Greedy Cutout, Tables 1 and 3")
         if plain:
-            clean = _by_training(part, "defended_clean", in_order(part["budget"])[-1])
-            found += _clean_cost(clean, plain[0], place)
+            found += _clean_cost(part[part["budget"] == in_order(part["budget"])[-1]], plain[0], place)
     return found
 
 
-def _by_training(results: pd.DataFrame, metric: str, budget: str) -> pd.DataFrame:
-    """Per cent, a row a model and a column a training, NaN where a model was not trained so."""
-    chosen = results[(results["metric"] == metric) & (results["budget"] == budget)]
-    means = chosen.groupby(["model", "training"], sort=False)["percent"].mean().unstack("training")
-    return means.reindex(index=in_order(chosen["model"]), columns=in_order(chosen["training"]))
-
-
-def _order(certified: pd.DataFrame, rising: list[str], where: str, source: str) -> list[Finding]:
-    rows = certified.reindex(columns=rising).dropna()
-    holds = (rows.diff(axis=1).iloc[:, 1:] > 0).all(axis=1)
-    evidence = [
-        f"{spoken(model)} {', '.join(f'{value:.1f}' for value in rows.loc[model])}{'' if held else ' (does not hold)'}"
-        for model, held in holds.items()
+def _order(results: pd.DataFrame, rising: list[str], where: str, source: str) -> list[Finding]:
+    answers = [
+        _Answer(run, [(f"{value:.1f}", rises) for value, rises in zip(values, ~(values.diff() <= 0), strict=True)])
+        for run, values in _values(_of(results, "certified"), "training", rising).items()
     ]
-    statement = f"Certified accuracy {where} rises: {' < '.join(map(spoken, rising))} ({source})"
-    return _finding(statement, holds, evidence)
+    return _finding(f"Certified accuracy {where} rises: {' < '.join(map(spoken, rising))} ({source})", answers)
 
 
-def _clean_cost(clean: pd.DataFrame, plain: str, place: str) -> list[Finding]:
-    costs = clean.drop(columns=plain).rsub(clean[plain], axis=0).dropna(how="all").round(6)
-    worst, holds = costs.max(axis=1), costs.max(axis=1) <= COST
-    evidence = [
-        f"{spoken(model)} {_points(cost)} ({spoken(costs.loc[model].idxmax())}){'' if holds[model] else ' (does not hold)'}"
-        for model, cost in worst.items()
-    ]
-    statement = f"Training on masked images costs at most {COST} points of defended clean accuracy{place}"
-    return _finding(statement, holds, evidence)
+def _clean_cost(results: pd.DataFrame, plain: str, place: str) -> list[Finding]:
+    answers = []
+    for run, rows in _runs(_of(results, "defended_clean"), "training").items():
+        means = rows.groupby("training", sort=False)["percent"].mean()
+        if plain in means and len(means) > 1:
+            costs = (means[plain] - means.drop(plain)).round(6)
+            answers.append(_Answer(run, [(f"{_points(costs.max())} ({spoken(costs.idxmax())})", costs.max() <= COST)]))
+    return _finding(f"Training on masked images costs at most {COST} points of defended clean accuracy{place}", answers)
 
 
 def _points(cost: float) -> str:
     return f"loses {cost:.1f} points at most" if cost > 0 else f"gains {-cost + 0:.1f} points at least"
 
 
-def _finding(statement: str, holds: pd.Series, evidence: list[str]) -> list[Finding]:
-    if not evidence:
+def _certificate_mode(results: pd.DataFrame) -> list[Finding]:
+    """What certificate mode costs; matrix mode, which classifies every pair of masks, is not asked."""
+    table, _ = forward_passes.make(results)
+    answers = []
+    for run, rows in _runs(table[table["passes"] < table["pairs"]]).items():
+        share, bound = rows[["share", "bound"]].mean()
+        answers.append(_Answer(run, [(f"{share:.1f} of at most {bound:.1f}", share <= bound)]))
+    statement = (
+        "With the most masks, certificate mode classifies at most the certified share of the pairs of masks and "
+        f"{forward_passes.ALLOWANCE} points more (engine)"
+    )
+    return _finding(statement, answers)
+
+
+# --- PatchCleanser's analyses ------------------------------------------------------------------------------------------------
+
+
+def _patch_sizes(results: pd.DataFrame) -> list[Finding]:
+    patches = _by_area(results)
+    certified = _values(_of(results, "certified"), "patch", patches)
+    return _asked("A smaller patch is certified at least as often (PatchCleanser, Table 2)", certified, _never_rises)
+
+
+def _patch_shapes(results: pd.DataFrame) -> list[Finding]:
+    patches, certified = in_order(results["patch"]), _of(results, "certified")
+    squares = [patch for patch in patches if re.fullmatch(r"(\d+)x\1", patch)]
+    found = []
+    for mark, statement in (
+        ("area-", "Any rectangle of an area is harder than one square of at most that area"),
+        ("-of-", "Several patches at once are harder than one square of about as many pixels"),
+    ):
+        answers = []
+        for patch in patches:
+            if mark in patch and (square := _square_beside(patch, squares)):
+                pairs = _values(certified, "patch", [square, patch])
+                answers += _answers({run: values.rename(spoken_patch) for run, values in pairs.items()}, _falls)
+        found += _finding(f"{statement} (PatchCleanser, Table 4)", answers)
+    return found
+
+
+def _square_beside(patch: str, squares: Sequence[str]) -> str | None:
+    """The square patch that a set of patches is compared with, the nearest to its pixels of those that may be."""
+    if patch.startswith("area-"):
+        pixels = int(patch.removeprefix("area-"))
+        eligible = [square for square in squares if patch_area(square) <= pixels]
+    else:
+        count, _, size = patch.partition("-of-")
+        pixels = int(count) * patch_area(size)
+        eligible = [square for square in squares if abs(patch_area(square) - pixels) <= ABOUT * pixels]
+    return min(eligible, key=lambda square: abs(patch_area(square) - pixels), default=None)
+
+
+def _mask_budgets(results: pd.DataFrame, times: pd.DataFrame) -> list[Finding]:
+    budgets = sorted(in_order(results["budget"]), key=masks_in)
+    clean, certified = (_of(results, metric) for metric in ("defended_clean", "certified"))
+    doubly = _values(certified[certified["defense"] == "double_masking"], "budget", budgets)
+    statement = "Certified accuracy rises from the fewest masks to the most, and falls at no step (PatchCleanser, Figure 4)"
+    found = _asked(statement, doubly, lambda values: _falls(-values))
+    gains = {run: values.diff().iloc[1:].rename("to {}".format) for run, values in doubly.items()}
+    statement = "The rise saturates: the last step gains less than the first (PatchCleanser, Figure 4)"
+    found += _asked(statement, gains, _ends_lower)
+    statement = "takes at most as many forward passes an image as double masking (PatchCleanser, Figure 10)"
+    passes = times.rename(columns={"algorithm": "defense"})
+    found += _challenger(statement, passes, budgets, operator.le, "calls")
+    statement = "is at most as accurate on clean images as double masking (PatchCleanser, Figure 10)"
+    found += _challenger(statement, clean, budgets, operator.le)
+    statement = "is certified for as many images as double masking (PatchCleanser, Appendix C)"
+    return found + _challenger(statement, certified, budgets, operator.eq)
+
+
+def _challenger(
+    says: str, rows: pd.DataFrame, budgets: Sequence[str], holds: Callable[[float, float], bool], column: str = "percent"
+) -> list[Finding]:
+    """What is said of challenger masking beside double masking, asked at every mask budget."""
+    challenger, double = (
+        _values(rows[rows["defense"] == name], "budget", budgets, column) for name in ("challenger", "double_masking")
+    )
+    answers = [
+        _Answer(
+            run,
+            [
+                (f"{number:.1f} against {other:.1f} ({budget})", holds(number, other))
+                for budget, number, other in zip(budgets, numbers, double[run], strict=True)
+            ],
+        )
+        for run, numbers in challenger.items()
+    ]
+    return _finding(f"Challenger masking {says}", answers)
+
+
+def _overestimated_patch(results: pd.DataFrame) -> list[Finding]:
+    estimates = _by_area(results)
+    clean, certified = (_values(_of(results, metric), "patch", estimates) for metric in ("defended_clean", "certified"))
+    factor = patch_area(estimates[-1]) / patch_area(estimates[0])
+    when = f"as the patch is over-estimated, up to {factor:.3g} times its area (PatchCleanser, Figure 6)"
+    return [
+        *_asked(f"Certified accuracy falls, and rises at no step, {when}", certified, _falls),
+        *_asked(f"Clean accuracy changes by at most {COST} points {when}", clean, _stays),
+    ]
+
+
+def _large_patches(results: pd.DataFrame) -> list[Finding]:
+    patches = _by_area(results)
+    clean, certified = (_values(_of(results, metric), "patch", patches) for metric in ("defended_clean", "certified"))
+    says = "accuracy falls from the smallest patch to the largest, and rises at no step"
+    return [
+        *_asked(f"Clean {says} (PatchCleanser, Figure 7)", clean, _falls),
+        *_asked(f"Certified {says} (PatchCleanser, Figure 8)", certified, _falls),
+    ]
+
+
+def _minority_reports(reports: pd.DataFrame, results: pd.DataFrame) -> list[Finding]:
+    """Minority Reports, of which a right answer or an alert is certified, beside double masking, of which a right answer is."""
+    both = _beside_double_masking(reports, results)
+    robust, similar = [], []
+    for run, (certified, ours, *_) in _first(both, "threshold").items():
+        robust.append(_Answer(run, [(f"{certified:.1f} against {ours:.1f}", certified >= ours)]))
+    for run, (certified, ours, clean, our_clean) in _first(both, "apart", "threshold").items():
+        text = f"{certified:.1f} against {ours:.1f} where clean accuracy is {clean:.1f} against {our_clean:.1f}"
+        similar.append(_Answer(run, [(text, abs(certified - ours) <= SIMILAR)]))
+    place = "(PatchCleanser, Figure 9)"
+    return [
+        *_finding(f"At threshold 0, Minority Reports certifies at least as many images as double masking {place}", robust),
+        *_finding(
+            "Where its clean accuracy is nearest to double masking's, Minority Reports' certified accuracy is within "
+            f"{SIMILAR} points of double masking's {place}",
+            similar,
+        ),
+    ]
+
+
+def _beside_double_masking(reports: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """Accuracies at every threshold in per cent, those of double masking, and how far apart the clean ones are."""
+    percent = 100 * reports[["clean", "certified"]].div(reports["total"], axis=0)
+    ours = results.pivot(index=FACTS, columns="metric", values="percent").reset_index()
+    ours = ours.rename(columns={"defended_clean": "our_clean", "certified": "our_certified"})
+    both = reports[[*FACTS, "threshold"]].join(percent).merge(ours, on=FACTS)
+    return both.assign(apart=(both["clean"] - both["our_clean"]).abs().round(6))
+
+
+def _first(both: pd.DataFrame, *by: str) -> dict[Run, list[float]]:
+    """Certified and clean accuracies, each of both defenses, at the threshold that comes first; means over the seeds."""
+    chosen = both.sort_values(list(by)).drop_duplicates(FACTS).sort_index()
+    columns = ["certified", "our_certified", "clean", "our_clean"]
+    return {run: rows[columns].mean().round(6).tolist() for run, rows in _runs(chosen).items()}
+
+
+def _objects(images: pd.DataFrame) -> list[Finding]:
+    halves, classes = [], []
+    for run, rows in _runs(images).items():
+        hits, size = 100 * rows["certified"], rows["object_size"]
+        if (size > size.median()).any():
+            larger, smaller = hits[size > size.median()].mean(), hits[size <= size.median()].mean()
+            halves.append(_Answer(run, [(f"{larger:.1f} against {smaller:.1f}", larger >= smaller)]))
+        by_class = hits.groupby(rows["label"]).mean().sort_values(kind="stable")
+        if len(by_class) > 1:
+            (worst, low), *_, (best, high) = by_class.items()
+            text = f"from {low:.1f} (class {worst}) to {high:.1f} (class {best})"
+            classes.append(_Answer(run, [(text, round(high - low, 6) >= APART)]))
+    return [
+        *_finding(
+            "The larger half of the objects is certified at least as often as the smaller half (PatchCleanser, Figure 11)",
+            halves,
+        ),
+        *_finding(f"Certified accuracy differs by at least {APART} points between classes (PatchCleanser, Figure 13)", classes),
+    ]
+
+
+_ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
+    "patch_sizes": _patch_sizes,
+    "patch_shapes": _patch_shapes,
+    "mask_budgets": _mask_budgets,
+    "overestimated_patch": _overestimated_patch,
+    "large_patches": _large_patches,
+    "minority_reports": _minority_reports,
+    "objects": _objects,
+}
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------------------
+
+
+def _of(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return results[results["metric"] == metric]
+
+
+def _runs(frame: pd.DataFrame, *along: str) -> dict[Run, pd.DataFrame]:
+    """The rows of each run, in order; runs that differ along some facts or in their seed alone are one."""
+    facts = [fact for fact in FACTS if fact not in ("seed", *along)]
+    told = [fact for fact in facts if fact == "model" or frame[fact].nunique() > 1]
+    return {
+        tuple(_fact(fact, value) for fact, value in zip(facts, values, strict=True) if fact in told): rows
+        for values, rows in frame.groupby(facts, sort=False)
+    }
+
+
+def _by_area(results: pd.DataFrame) -> list[str]:
+    return sorted(in_order(results["patch"]), key=patch_area)
+
+
+def _fact(fact: str, value: str) -> str:
+    return f"{fact} {value}" if fact in ("patch", "budget") else spoken(value)
+
+
+def _values(frame: pd.DataFrame, along: str, order: Sequence[str], column: str = "percent") -> dict[Run, pd.Series]:
+    """Means over the seeds along a fact, for each run that has them all; rounded, since a mean is not exact."""
+    means = {run: rows.groupby(along)[column].mean().reindex(order) for run, rows in _runs(frame, along).items()}
+    return {run: values.round(6) for run, values in means.items() if values.notna().all()}
+
+
+# --- where a statement about the values along a run holds --------------------------------------------------------------------
+
+
+def _never_rises(values: pd.Series) -> pd.Series:
+    return ~(values.diff() > 0)
+
+
+def _ends_lower(values: pd.Series) -> pd.Series:
+    holds = values.notna()
+    holds.iloc[-1] = values.iloc[-1] < values.iloc[0]
+    return holds
+
+
+def _falls(values: pd.Series) -> pd.Series:
+    return _never_rises(values) & _ends_lower(values)
+
+
+def _stays(values: pd.Series) -> pd.Series:
+    return (values - values.iloc[0]).abs().round(6) <= COST
+
+
+# --- verdicts ----------------------------------------------------------------------------------------------------------------
+
+
+def _asked(statement: str, values: Mapping[Run, pd.Series], holds: Callable[[pd.Series], pd.Series]) -> list[Finding]:
+    return _finding(statement, _answers(values, holds))
+
+
+def _answers(values: Mapping[Run, pd.Series], holds: Callable[[pd.Series], pd.Series]) -> list[_Answer]:
+    """What each run says with its values; one value says nothing."""
+    return [
+        _Answer(run, [(f"{number:.1f} ({name})", held) for (name, number), held in zip(each.items(), holds(each), strict=True)])
+        for run, each in values.items()
+        if len(each) > 1
+    ]
+
+
+def _finding(statement: str, answers: Sequence[_Answer]) -> list[Finding]:
+    """A finding, or none where no run has an answer."""
+    if not answers:
         return []
-    models = "model" if len(holds) == 1 else "models"
-    return [Finding(statement, f"holds for {int(holds.sum())} of {len(holds)} {models}", "; ".join(evidence))]
+    held = [all(holds for _, holds in answer.numbers) for answer in answers]
+    if len(held) > 1:
+        runs = "runs" if any(len(answer.run) > 1 for answer in answers) else "models"
+        verdict = f"holds for {sum(held)} of {len(held)} {runs}"
+    else:
+        verdict = "holds" if held[0] else "does not hold"
+    evidence = [
+        f"{', '.join(answer.run)}: {', '.join(text if holds else f'{text} (does not hold)' for text, holds in answer.numbers)}"
+        for answer in answers
+    ]
+    return [Finding(statement, verdict, "; ".join(evidence))]

@@ -1,12 +1,22 @@
-"""The ledger of published numbers, ``reports/claims.csv``, and the lookup of what was published for a setting of ours."""
+"""The ledger of published numbers, ``reports/claims.csv``, and the lookup of what was published for a setting of ours.
+
+A row is one number of one paper. ``table``, ``row`` and ``column`` say where it stands, a figure or a section included, in the
+words of the paper; ``dataset``, ``model``, ``training``, ``patch`` and ``mask_budget`` say in the words of the project what it
+was measured on, and are empty where they do not apply. ``relation`` tells a measured value (``=``) from one that a text bounds
+from below (``>``) or above (``<``) or rounds (``~``). The last three columns name the run of the default study whose result
+belongs beside the number.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from patchcert import InputError
+from patchcert.metrics import METRICS
 
 COLUMNS = (
     "id",
@@ -14,9 +24,11 @@ COLUMNS = (
     "table",
     "row",
     "column",
+    "defense",
     "metric",
     "unit",
     "published",
+    "relation",
     "dataset",
     "model",
     "training",
@@ -26,13 +38,29 @@ COLUMNS = (
     "default_training",
     "default_patch",
 )
+DEFENSES = (
+    "undefended",
+    "double_masking",
+    "minority_reports",
+    "clipped_bagnet",
+    "derandomized_smoothing",
+    "patchguard_bagnet",
+    "patchguard_derandomized_smoothing",
+    "bagcert",
+)
+RELATIONS = ("=", ">", "<", "~")
+PER_CENT, MILLISECONDS = "per cent", "milliseconds"
+UNITS = dict.fromkeys(METRICS, PER_CENT) | {"inference_time": MILLISECONDS}
+_WORDS = "[a-z0-9]+(_[a-z0-9]+)*"
 
 
 def read_ledger(path: str | Path) -> pd.DataFrame:
-    """The ledger, one row a published number; ``published`` is float64 in per cent, the rest text.
+    """The ledger, one row a published number; ``published`` is float64 in the row's ``unit``, the rest text.
 
     Raises:
-        InputError: other columns, a repeated id, or a number outside 0 to 100 per cent.
+        InputError: other columns; an id that is repeated or not of lower-case words; a defense, metric or relation outside
+            :data:`DEFENSES`, :data:`UNITS` and :data:`RELATIONS`; a unit that is not the metric's; an accuracy outside 0 to 100
+            per cent; a time that is not above 0 milliseconds.
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(table.columns) != COLUMNS:
@@ -40,17 +68,35 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
     repeated = table.loc[table["id"].duplicated(), "id"].tolist()
     if repeated:
         raise InputError(f"{path}: id {repeated[0]!r} stands twice; give each number an id of its own")
+    for column, wrong, remedy in _faults(table):
+        if wrong.any():
+            first = table[wrong].iloc[0]
+            raise InputError(f"{path}: {first['id']}, column {column}: {first[column]!r}; write {remedy}")
+    return table.assign(published=pd.to_numeric(table["published"]))
+
+
+def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
+    """What a cell can have wrong: its column, which rows have the fault, and what to write instead."""
     published = pd.to_numeric(table["published"], errors="coerce")
-    wrong = table.loc[~published.between(0, 100), ["id", "published"]]
-    if len(wrong):
-        raise InputError(f"{path}: {wrong.iloc[0, 0]} has {wrong.iloc[0, 1]!r}; write per cent, from 0 to 100")
-    return table.assign(published=published)
+    timed = table["unit"] == MILLISECONDS
+    return [
+        ("id", ~table["id"].str.fullmatch(_WORDS).astype(bool), "lower-case words joined by underscores"),
+        ("defense", ~table["defense"].isin(DEFENSES), f"one of {', '.join(DEFENSES)}"),
+        ("metric", ~table["metric"].isin(UNITS), f"one of {', '.join(UNITS)}"),
+        ("relation", ~table["relation"].isin(RELATIONS), f"one of {', '.join(RELATIONS)}"),
+        ("unit", table["unit"] != table["metric"].map(UNITS), f"{PER_CENT} for accuracies, {MILLISECONDS} for inference_time"),
+        ("published", ~timed & ~published.between(0, 100), f"{PER_CENT}, from 0 to 100"),
+        ("published", timed & ~published.between(0, math.inf, inclusive="neither"), f"{MILLISECONDS}, above 0"),
+    ]
 
 
 def counterparts(
     ledger: pd.DataFrame, model: str, training: str, metric: str, patch: str = "", budget: str = ""
 ) -> pd.DataFrame:
     """Published numbers whose counterpart in the default study is this model, training and metric.
+
+    They are measured accuracies, in per cent, of double masking, or of the undefended classifier where ``metric`` asks for it.
+    A value that one paper prints in several tables is returned once.
 
     Args:
         ledger: as :func:`read_ledger` gives it.
@@ -61,5 +107,17 @@ def counterparts(
         budget: mask budget, ``6x6`` for instance; empty where there are no masks.
     """
     wanted = {"default_model": model, "default_training": training, "metric": metric, "default_patch": patch}
-    wanted["mask_budget"] = budget
-    return ledger[(ledger[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    wanted |= {"mask_budget": budget, "unit": PER_CENT, "relation": "="}
+    wanted["defense"] = "undefended" if metric == "undefended_clean" else "double_masking"
+    found = ledger[(ledger[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    # the last of them: PatchCleanser's Table 5 compares trainings, as the study does, and repeats what Table 2 says of one
+    return found.drop_duplicates(["paper", "published"], keep="last")
+
+
+def patch_side_percent(patch: str) -> float | None:
+    """A square patch's side in per cent of a square image's side, 14.29 for ``2 % (32x32 of 224x224)`` for instance.
+
+    Where there are several such patches it is the side of each; a text that names no square has None.
+    """
+    square = re.search(r"\((\d+)x\1 of (\d+)x\2\)", patch)
+    return 100 * int(square[1]) / int(square[2]) if square else None

@@ -12,7 +12,7 @@ from patchcert.report.results import spoken
 
 def page(
     config: Mapping[str, Any],
-    found: Sequence[Finding],
+    found: Mapping[str, Sequence[Finding]],
     tables: Mapping[str, tuple[str, str]],
     figures: Mapping[str, tuple[str, str]],
     versions: Mapping[str, str],
@@ -23,12 +23,12 @@ def page(
 
     Args:
         config: the completed configuration.
-        found: findings with their verdicts.
+        found: findings with their verdicts, by what was asked: ``grid`` or an analysis.
         tables: caption and Markdown text of each table, by its name.
         figures: caption and path of the PNG relative to the page, by name.
         versions: versions of what the study was run with.
         images: images in each split, by dataset; a dataset that no run uses is left out.
-        near_flips: images, over all runs, that lost their certificate to the numerical margin.
+        near_flips: images, over all runs of the grid, that lost their certificate to the numerical margin.
     """
     lines = [
         f"# Results of the {spoken(config['study'])} study",
@@ -37,17 +37,22 @@ def page(
         "",
         *_settings(config, images),
         f"* Near flips, certified but for a label decided by too small a margin, and counted as not certified: {near_flips} "
-        "over all runs.",
+        "over all runs of the grid.",
         "",
         "## Findings",
         "",
-        "What the papers found, asked of this run.",
-        "",
-        "| finding | verdict | in per cent |",
-        "|:--|:--|:--|",
-        *(f"| {finding.statement} | {finding.verdict} | {finding.evidence} |" for finding in found),
+        "What the papers found, asked of this run. Evidence is in per cent where the finding names no other unit.",
         "",
     ]
+    for name, statements in found.items():
+        lines += [
+            "### Grid of runs" if name == "grid" else f"### Analysis: {spoken(name)}",
+            "",
+            "| finding | verdict | evidence |",
+            "|:--|:--|:--|",
+            *(f"| {finding.statement} | {finding.verdict} | {finding.evidence} |" for finding in statements),
+            "",
+        ]
     for name, (caption, text) in tables.items():
         lines += [
             f"## Table: {spoken(name)}",
@@ -81,13 +86,23 @@ def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]
         size = "x".join(map(str, config["datasets"][name]["image_size"]))
         counts = ", ".join(f"{count} {split}" for split, count in counted.items())
         lines.append(f"* Dataset `{name}`: {counts} images of {size} pixels.")
-    for name, settings in config["defenses"].items():
-        patches = ", ".join("x".join(map(str, patch)) for patch in settings["patch_sizes"])
-        budgets = ", ".join("x".join(map(str, budget)) for budget in settings["mask_budgets"])
-        lines.append(f"* Defense `{name}`: patches of {patches} pixels anywhere on the image, mask sets of {budgets}.")
+    grid = config["defenses"]["double_masking"]
+    lines.append(
+        f"* Grid of runs: double masking against patches of {_sizes(grid['patch_sizes'])} pixels anywhere on the image, "
+        f"mask sets of {_sizes(grid['mask_budgets'])}."
+    )
+    for name, block in config["analyses"].items():
+        runs = ", ".join(map(spoken, [*block["models"], *block["trainings"]]))
+        lines.append(
+            f"* Analysis `{name}`: {runs}; patches {_sizes(block['patches'])}; mask sets of {_sizes(block['budgets'])}."
+        )
     percent = f"{100 * config['evaluate']['confidence']:g}"
     lines.append(f"* Brackets and error bars: {percent} % Wilson intervals over the test images.")
     lines.append(
         f"* Device: {config['device']}; seeds: {', '.join(map(str, sorted({s for r in config['runs'] for s in r['seeds']})))}."
     )
     return lines
+
+
+def _sizes(sizes: Sequence[Sequence[int] | str]) -> str:
+    return ", ".join(size if isinstance(size, str) else "x".join(map(str, size)) for size in sizes)

@@ -1,29 +1,98 @@
-"""Measured accuracies as one table, for tables, figures and findings to choose from."""
+"""What was measured, as tables for the report's tables, figures and findings to choose from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from patchcert.metrics import METRICS
 from patchcert.provenance import read_json
+from patchcert.report.ledger import read_ledger
 
 FACTS = ["dataset", "model", "training", "seed", "patch", "budget"]
 SHARE = ["percent", "low", "high", "hits", "total"]
-METRICS = ("undefended_clean", "defended_clean", "certified")
+COUNTS = ["near_flips", "passes", "pairs"]
+Paths = Sequence[str | Path]
+
+
+def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
+    """What a table or figure is made from, by name, and of it only what belongs to the certificates that it shows.
+
+    Args:
+        files: paths by the name of the frame: ``results`` and ``reports`` (metrics files), ``times``, ``ledger``, and
+            ``images`` (a certificate for each of the facts, then the image indexes).
+        facts: ``FACTS`` and ``defense`` of each certificate that is shown.
+    """
+    shown = pd.DataFrame(facts)
+    read: dict[str, Callable[[Paths], pd.DataFrame]] = {
+        "results": lambda paths: _shown(pd.concat([read_results(path) for path in paths], ignore_index=True), shown),
+        "reports": lambda paths: _shown(pd.concat([read_curves(path) for path in paths], ignore_index=True), shown),
+        "times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
+        "ledger": lambda paths: read_ledger(paths[0]),
+        "images": lambda paths: read_images(paths[: len(facts)], facts, paths[len(facts) :]),
+    }
+    return {name: read[name](paths) for name, paths in files.items()}
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
-    """Long form of a metrics file, one row a run and metric.
+    """Long form of the metrics of a defense, one row a run and metric.
 
-    The columns are ``FACTS``, ``metric``, ``SHARE`` and ``near_flips``.
+    The columns are ``FACTS``, ``defense``, ``metric``, ``SHARE`` and ``COUNTS``: near flips, mean forward passes an image, and
+    the pairs of masks that matrix mode would classify.
     """
     rows = [
-        {fact: run[fact] for fact in FACTS} | {"metric": metric} | run[metric] | {"near_flips": run["near_flips"]}
+        {fact: run[fact] for fact in [*FACTS, "defense", *COUNTS]} | {"metric": metric} | run[metric]
         for run in read_json(path)["runs"]
         for metric in METRICS
     ]
-    return pd.DataFrame(rows, columns=[*FACTS, "metric", *SHARE, "near_flips"])
+    return pd.DataFrame(rows, columns=[*FACTS, "defense", "metric", *SHARE, *COUNTS])
+
+
+def read_curves(path: str | Path) -> pd.DataFrame:
+    """Long form of a detector's metrics, one row a run and threshold.
+
+    The columns are ``FACTS``, ``defense``, ``threshold``, and the counts ``clean``, ``certified``, ``alerts`` and ``total``.
+    """
+    runs = [
+        pd.DataFrame(run["curve"]).assign(**{fact: run[fact] for fact in [*FACTS, "defense"]})
+        for run in read_json(path)["runs"]
+    ]
+    return pd.concat(runs, ignore_index=True)
+
+
+def read_times(path: str | Path) -> pd.DataFrame:
+    """Times of single answers, one row a mask set and algorithm.
+
+    The columns are ``FACTS``, ``algorithm``, ``milliseconds``, ``calls``, ``images`` and ``device``.
+    """
+    stored = read_json(path)
+    return pd.DataFrame([stored["run"] | row | {"device": stored["device"]} for row in stored["rows"]])
+
+
+def read_images(certificates: Paths, facts: Sequence[Mapping[str, Any]], indexes: Paths) -> pd.DataFrame:
+    """Certificates, one row an image, with the size of its object.
+
+    The columns are ``FACTS``, ``image_id``, ``label``, ``undefended``, ``defended``, ``certified`` and ``object_size``, per
+    cent.
+    """
+    table = pd.concat(
+        [
+            pd.read_parquet(path).assign(**{fact: fact_of[fact] for fact in FACTS})
+            for path, fact_of in zip(certificates, facts, strict=True)
+        ],
+        ignore_index=True,
+    )
+    index = pd.concat([pd.read_parquet(path).assign(dataset=Path(path).parent.name) for path in indexes], ignore_index=True)
+    columns = [*FACTS, "image_id", "label", "undefended", "defended", "certified", "object_size"]
+    return table.merge(index[["dataset", "image_id", "object_size"]], on=["dataset", "image_id"], validate="m:1")[columns]
+
+
+def _shown(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of some certificates, in the order of these."""
+    return facts.assign(order=range(len(facts))).merge(table, how="inner", sort=False).sort_values("order", kind="stable")
 
 
 def in_order(values: pd.Series) -> list[str]:

@@ -31,6 +31,7 @@ TYPES = {
     "integer": "a whole number",
     "number": "a number (YAML takes 1.0e-3 for one, and 1e-3 for a text)",
     "null": "null",
+    "boolean": "true or false",
 }
 """The schema's types in a newcomer's words."""
 LIMITS = {
@@ -45,6 +46,8 @@ LIMITS = {
     "uniqueItems": "each entry once",
 }
 """What keeps within each limit of the schema."""
+PATCHES_DRAWN_TO_SCALE = ("mask_set", "overestimated_patch", "large_patches")
+"""Analyses whose figures want the rows and columns of each patch."""
 
 
 @cache
@@ -132,6 +135,8 @@ def _explain(error: ValidationError) -> list[str]:
         return [f"{_key(path)}: {_json(value)} is not read by this training's strategy; take the key out"]
     node: Any = error.schema
     if "propertyNames" in error.absolute_schema_path:
+        if rule == "enum":
+            return [f"{_key([*path, value])}: the name is wrong; {_one_of(value, wanted)}"]
         return [f"{_key([*path, value])}: the name is wrong; write {node['description']}, for example {node['examples'][0]}"]
     if rule == "enum":
         return [f"{_key(path)}: {_json(value)} is wrong; write {' or '.join(wanted)}"]
@@ -179,27 +184,58 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 f"{_key(['trainings', name, 'mask_budgets'])}: {budgets} are two mask sets of which the second has the larger "
                 f"masks; write the large masks first, {budgets[::-1]}"
             )
-    for number, block in enumerate(config["runs"]):
-        yield from _name_fault(["runs", number, "dataset"], block["dataset"], "datasets", datasets)
+    blocks: list[tuple[list[str | int], Mapping[str, Any]]] = [
+        (["runs", number], block) for number, block in enumerate(config["runs"])
+    ]
+    blocks += [(["analyses", name], block) for name, block in config["analyses"].items()]
+    for path, block in blocks:
+        yield from _name_fault([*path, "dataset"], block["dataset"], "datasets", datasets)
         for place, training in enumerate(block["trainings"]):
-            yield from _name_fault(["runs", number, "trainings", place], training, "trainings", trainings)
+            yield from _name_fault([*path, "trainings", place], training, "trainings", trainings)
         if block["dataset"] in datasets:
-            size, tests = datasets[block["dataset"]]["image_size"], datasets[block["dataset"]]["split_sizes"]["test"]
-            if (shards := config["predict"]["shards"]) > tests:
-                yield f"{_key(['predict', 'shards'])}: {shards} is more than the {tests} test images; write {tests} at most"
-            for training in block["trainings"]:
-                if "patch_size" in trainings.get(training, {}):
-                    yield from _patch_fault(["trainings", training, "patch_size"], trainings[training]["patch_size"], size)
-            for defense, settings in config["defenses"].items():
-                for place, patch in enumerate(settings["patch_sizes"]):
-                    yield from _patch_fault(["defenses", defense, "patch_sizes", place], patch, size)
+            yield from _size_faults(path, block, config)
+    yield from _undrawable(config["analyses"])
+
+
+def _size_faults(path: list[str | int], block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """Patches of a block of runs or of an analysis that do not fit into the images, and too large numbers of images."""
+    dataset = config["datasets"][block["dataset"]]
+    size, tests = dataset["image_size"], dataset["split_sizes"]["test"]
+    if (shards := config["predict"]["shards"]) > tests:
+        yield f"{_key(['predict', 'shards'])}: {shards} is more than the {tests} test images; write {tests} at most"
+    if path == ["analyses", "mask_budgets"] and (timed := config["predict"]["timed_images"]) > tests:
+        yield f"{_key(['predict', 'timed_images'])}: {timed} is more than the {tests} test images; write {tests} at most"
+    for training in block["trainings"]:
+        if "patch_size" in config["trainings"].get(training, {}):
+            yield from _patch_fault(["trainings", training, "patch_size"], config["trainings"][training]["patch_size"], size)
+    patches = {(*path, "patches", place): patch for place, patch in enumerate(block.get("patches", []))}
+    if path[0] == "runs":
+        for defense, settings in config["defenses"].items():
+            for place, patch in enumerate(settings.get("patch_sizes", [])):
+                patches["defenses", defense, "patch_sizes", place] = patch
+    for key, patch in patches.items():
+        yield from _patch_fault(key, patch, size)
+
+
+def _undrawable(analyses: Mapping[str, Any]) -> Iterator[str]:
+    """What the figures of the analyses cannot show."""
+    for name in PATCHES_DRAWN_TO_SCALE:
+        for place, patch in enumerate(analyses.get(name, {"patches": []})["patches"]):
+            if "-" in patch:
+                wanted = "write rows and columns, for example [5, 5]"
+                yield f"{_key(['analyses', name, 'patches', place])}: {patch} is not one patch of one size; {wanted}"
+    if analyses.get("mask_set", {"mode": "matrix"})["mode"] != "matrix":
+        yield f"{_key(['analyses', 'mask_set', 'mode'])}: certificate leaves out labels that its figure shows; write matrix"
 
 
 def _name_fault(path: Iterable[str | int], name: str, kind: str, known: Mapping[str, Any]) -> Iterator[str]:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {near[0]!r}? Write" if near else "write"
-        yield f"{_key(path)}: {_json(name)} is not under {kind}; {meant} one of {', '.join(known)}, or add its block"
+        yield f"{_key(path)}: {_json(name)} is not under {kind}; {_one_of(name, known)}, or add its block"
+
+
+def _one_of(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{f'did you mean {near[0]!r}? Write' if near else 'write'} one of {', '.join(known)}"
 
 
 def _chain_fault(name: str, trainings: Mapping[str, Any]) -> Iterator[str]:
@@ -212,6 +248,11 @@ def _chain_fault(name: str, trainings: Mapping[str, Any]) -> Iterator[str]:
         yield from _name_fault(["trainings", chain[-1], "start_from"], start, "trainings", trainings)
 
 
-def _patch_fault(path: Iterable[str | int], patch: list[int], image: list[int]) -> Iterator[str]:
-    if any(side > limit for side, limit in zip(patch, image, strict=True)):
+def _patch_fault(path: Iterable[str | int], patch: list[int] | str, image: list[int]) -> Iterator[str]:
+    if isinstance(patch, str) and patch.startswith("area-"):
+        if int(patch.removeprefix("area-")) > (pixels := math.prod(image)):
+            yield f"{_key(path)}: {patch} is more than the {pixels} pixels of an image; write area-{pixels} at most"
+        return
+    sides = [int(side) for side in patch.rsplit("-", 1)[-1].split("x")] if isinstance(patch, str) else patch
+    if any(side > limit for side, limit in zip(sides, image, strict=True)):
         yield f"{_key(path)}: {patch} does not fit into images of {image} pixels; write a patch of at most {image}"

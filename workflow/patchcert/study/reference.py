@@ -25,7 +25,7 @@ from 0 in messages. Sizes are rows before columns.
 """
 HEADER = "| key | takes | default | meaning | example |\n|:--|:--|:--|:--|:--|"
 LIMITS = {"minimum": " from {}", "exclusiveMinimum": " above {}", "maximum": " to {}", "exclusiveMaximum": " below {}"}
-WORDS = {"integer": "whole number", "number": "number", "string": "text", "object": "block"}
+WORDS = {"integer": "whole number", "number": "number", "string": "text", "object": "block", "boolean": "`true` or `false`"}
 
 
 def reference() -> str:
@@ -40,7 +40,7 @@ def reference() -> str:
 def _rows(key: str, node: Mapping[str, Any], *, required: str) -> Iterator[str]:
     default = required or (_code(node["default"]) if "default" in node else "none")
     yield f"| `{key}` | {_takes(node)} | {default} | {node['description']} | {_code(node['examples'][0])} |"
-    entry = node.get("additionalProperties") or node.get("items", {})
+    entry = resolved(node.get("additionalProperties") or node.get("items", {}))
     if "properties" in entry:
         yield from _rows_below(f"{key}.{'N' if 'items' in node else 'NAME'}", entry)
     yield from _rows_below(key, node)

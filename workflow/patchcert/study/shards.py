@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from patchcert import InputError
-from patchcert.datasets.index import Images
+from patchcert.datasets.index import Split
 from patchcert.masks import MaskSet
 from patchcert.models import registry
-from patchcert.predict import predict
+from patchcert.predict import Engine
 from patchcert.predictions import Predictions
 from patchcert.provenance import environment, file_sha256, read_json, settings_sha256
 
@@ -40,7 +40,9 @@ class Job:
         seed: seed that they must have been trained with.
         classes: number of labels.
         masks: the mask set.
-        engine: ``fill``, ``dtype`` and ``batch_size`` of :func:`patchcert.predict.predict`.
+        engine: ``fill``, ``dtype``, ``batch_size`` and ``compiled`` of :class:`patchcert.predict.Engine`.
+        mode: ``matrix`` or ``certificate``.
+        algorithms: inference algorithms whose answers certificate mode provides for.
         device: ``cpu`` or ``cuda``.
         data: digest of what the images, labels and splits depend on.
         code: digest of the code that predicts.
@@ -54,6 +56,8 @@ class Job:
     classes: int
     masks: MaskSet
     engine: Mapping[str, Any]
+    mode: str
+    algorithms: tuple[str, ...]
     device: str
     data: str
     code: str
@@ -83,10 +87,12 @@ class Job:
             "weights_sha256": file_sha256(self.weights),
             "masks": {
                 "image_size": list(self.masks.image_size),
-                "patch_size": list(self.masks.patch_size),
-                "boxes_sha256": settings_sha256(self.masks.boxes),
+                "boxes_sha256": settings_sha256(self.masks.base_boxes),
+                "patches": self.masks.patches,
             },
             "engine": dict(self.engine),
+            "mode": self.mode,
+            "algorithms": list(self.algorithms),
             "device": self.device,
             "data": self.data,
             "code": self.code,
@@ -94,53 +100,61 @@ class Job:
         }
 
 
-def shard_of(images: Images, item: str) -> Images:
+def shard_of(images: Split, item: str) -> Split:
     """The images of one shard; ``item`` is Snakemake's name for it, ``1-of-2`` for instance. Shards differ by one at most."""
     number, count = (int(part) for part in item.split("-of-"))
-    begin, end = ((len(images.ids) * edge) // count for edge in (number - 1, number))
-    return Images(images.ids[begin:end], images.pixels[begin:end], images.labels[begin:end])
+    begin, end = ((len(images) * edge) // count for edge in (number - 1, number))
+    return images.part(slice(begin, end))
 
 
-def predict_shard(job: Job, images: Images, block_size: int, output: Path, scratch: Path) -> None:
-    """Predict the images under every pair of masks and write the predictions artifact.
+def predict_shard(job: Job, images: Split, block_size: int, output: Path, scratch: Path) -> None:
+    """Predict the images under pairs of masks, as many as the mode asks for, and write the predictions artifact.
 
     Args:
         job: classifier, masks and engine.
         images: the shard's images.
-        block_size: images after which what is done is stored.
+        block_size: images after which what is done is stored, and across which batches are filled.
         output: path of the artifact.
         scratch: folder for the finished blocks.
 
     Raises:
-        InputError: see :meth:`Job.identity` and :func:`patchcert.predict.predict`.
+        InputError: see :meth:`Job.identity`, :class:`patchcert.predict.Engine` and :meth:`patchcert.predict.Engine.show`.
     """
     identity = job.identity()
-    model = registry.build(job.model, job.classes, job.masks.image_size)
-    registry.load_weights(model, job.weights)
-    normalise = registry.normalisation(job.model)
     folder = scratch / settings_sha256([identity, images.ids, block_size])[:16]
-    starts = range(0, len(images.ids), block_size)
+    starts = range(0, len(images), block_size)
     files = [folder / f"block-{start:07d}.npz" for start in starts]
-    missing = sum(not file.exists() for file in files)
-    if missing < len(files):
-        LOG.info("%s of %s blocks were predicted before; going on", len(files) - missing, len(files))
-    pairs = len(job.masks.pairs)
-    with tqdm(total=len(images.ids), unit="image", desc="predicting", disable=None) as progress:
-        for start, file in zip(starts, files, strict=True):
-            part = slice(start, start + block_size)
-            if not file.exists():
-                pixels = normalise(torch.tensor(images.pixels[part]))
-                answers = predict(model, pixels, job.masks, device=job.device, **job.engine)
-                Predictions(
-                    images.ids[part],
-                    answers.labels.astype(np.uint16),
-                    answers.unmasked.astype(np.uint16),
-                    answers.margins,
-                    identity,
-                ).save(file)
-            progress.update(len(images.ids[part]))
-            LOG.info("%s of %s images done, %s pairs of masks each", min(part.stop, len(images.ids)), len(images.ids), pairs)
+    missing = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
+    if len(missing) < len(files):
+        LOG.info("%s of %s blocks were predicted before; going on", len(files) - len(missing), len(files))
+    if missing:
+        _predict_blocks(job, images, block_size, missing, identity)
     Predictions.concatenate([Predictions.load(file) for file in files]).save(output)
     for file in files:
         file.unlink()
     folder.rmdir()
+
+
+def _predict_blocks(
+    job: Job, images: Split, block_size: int, missing: Sequence[tuple[int, Path]], identity: Mapping[str, Any]
+) -> None:
+    model = registry.build(job.model, job.classes, job.masks.image_size)
+    registry.load_weights(model, job.weights)
+    normalise = registry.normalisation(job.model)
+    engine = Engine(model, job.masks, device=job.device, **job.engine)
+    left = sum(len(images.part(slice(start, start + block_size))) for start, _ in missing)
+    began, done = time.perf_counter(), 0
+    with tqdm(total=left, unit="image", desc="predicting", disable=None) as progress:
+        for start, file in missing:
+            block = images.part(slice(start, start + block_size)).read()
+            pixels = normalise(torch.tensor(block.pixels))
+            if job.mode == "matrix":
+                answers = engine.matrix(pixels)
+            else:
+                answers = engine.certificate(pixels, block.labels, job.algorithms)
+            Predictions.of(block.ids, answers, identity).save(file)
+            done += len(block.ids)
+            rate = f"{engine.passes / (time.perf_counter() - began):.0f} forward passes/s"
+            progress.set_postfix_str(rate, refresh=False)
+            progress.update(len(block.ids))
+            LOG.info("%s of %s images done, %.0f forward passes an image, %s", done, left, answers.passes.mean(), rate)

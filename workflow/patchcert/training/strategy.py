@@ -16,8 +16,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from patchcert import plugins
+from patchcert.device import masked_copies
 from patchcert.masks import Size
-from patchcert.predict import masked_copies
 
 STRATEGIES = "patchcert.training.strategies"
 SEARCH_BATCH_SIZE = 64

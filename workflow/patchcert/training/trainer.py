@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from patchcert import InputError
 from patchcert.datasets.index import Images
+from patchcert.device import mask_out, on_device
 from patchcert.models import registry
-from patchcert.predict import mask_out, on_device
 from patchcert.provenance import environment, file_sha256, settings_sha256, whole_file, write_json
 from patchcert.training.strategy import Strategy, searching, strategy
 

@@ -20,6 +20,8 @@ from patchcert import InputError
 FILE = "digits.csv.gz"
 SIDE = 8
 WHITE = 16
+INK = 128
+"""Brightness, of 255, from which a scaled pixel counts as ink."""
 
 
 def records(files: Mapping[str, Path]) -> pd.DataFrame:
@@ -42,6 +44,22 @@ def images(files: Mapping[str, Path], image_ids: Sequence[str], image_size: tupl
     rows = [int(name.removeprefix("digits-")) for name in image_ids]
     scaled = [Image.fromarray(grey[row]).resize(image_size[::-1], Image.Resampling.BICUBIC) for row in rows]
     return np.repeat(np.stack([np.asarray(picture) for picture in scaled])[:, None], 3, axis=1)
+
+
+def object_sizes(files: Mapping[str, Path], image_ids: Sequence[str], image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """Size of the named digits, float64 [n]: the ink's bounding box in per cent of the image's pixels.
+
+    Ink is what is at least half as bright as white once the digit is scaled; the counterpart of ImageNet's object boxes.
+    """
+    ink = images(files, image_ids, image_size)[:, 0] >= INK
+    rows, columns = (_extent(np.any(ink, axis=axis)) for axis in (2, 1))
+    return 100 * rows * columns / (image_size[0] * image_size[1])
+
+
+def _extent(inked: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Pixels from the first inked one to the last, for each row of bool [n, pixels]; 0 where there is no ink."""
+    last = inked.shape[1] - inked[:, ::-1].argmax(axis=1)
+    return np.where(inked.any(axis=1), last - inked.argmax(axis=1), 0)
 
 
 def _read(files: Mapping[str, Path]) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from patchcert import InputError
+from patchcert.device import box_pixels, mask_out
 from patchcert.masks import MaskSet, Size, mask_set
-from patchcert.predict import box_pixels, mask_out
 from patchcert.training.strategy import Strategy, random_pairs, searching, worst
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from patchcert.device import box_pixels
 from patchcert.masks import Size
-from patchcert.predict import box_pixels
 from patchcert.training.strategy import Strategy
 
 

@@ -1,0 +1,360 @@
+"""The ledger of published numbers: what ships in it, the faults that it refuses, and the lookup of counterparts."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchcert import InputError
+from patchcert.report.ledger import COLUMNS, DEFENSES, RELATIONS, UNITS, counterparts, patch_side_percent, read_ledger
+from patchcert.report.results import METRICS
+
+SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
+RESNET, VIT, MLP = (
+    "resnetv2_50x1_bit.goog_distilled_in1k",
+    "vit_base_patch16_224.augreg_in21k_ft_in1k",
+    "resmlp_24_224.fb_distilled_in1k",
+)
+ROW = dict.fromkeys(COLUMNS, "") | {
+    "id": "first",
+    "paper": "patchcleanser",
+    "table": "Table 2",
+    "defense": "double_masking",
+    "metric": "certified",
+    "unit": "per cent",
+    "published": "78.8",
+    "relation": "=",
+    "mask_budget": "6x6",
+    "default_model": "small_resnetv2",
+    "default_training": "random_cutout",
+    "default_patch": "5x5",
+}
+SETTING = ("small_resnetv2", "random_cutout", "certified", "5x5", "6x6")
+
+
+def write(folder: Path, *rows: dict[str, str]) -> Path:
+    """A ledger of rows like ``ROW``, each with the given differences."""
+    filled = [ROW | {"id": f"row_{number}"} | row for number, row in enumerate(rows)]
+    pd.DataFrame(filled, columns=list(COLUMNS)).to_csv(folder / "claims.csv", index=False)
+    return folder / "claims.csv"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> pd.DataFrame:
+    return read_ledger(SHIPPED_LEDGER)
+
+
+# --- what ships --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_number_of_the_papers_is_there(shipped: pd.DataFrame) -> None:
+    places = zip(shipped["paper"], shipped["table"], strict=True)
+    # the rows of a table stand together, the tables in the order of the papers
+    assert [(place, len(list(rows))) for place, rows in groupby(places)] == [
+        (("patchcleanser", "Abstract"), 2),
+        (("patchcleanser", "Section 3.3"), 1),
+        # three models and four defenses in 16 columns each; BagCert has no ImageNette
+        (("patchcleanser", "Table 2"), 7 * 16 + 10),
+        (("patchcleanser", "Table 3"), 3 * 3),
+        (("patchcleanser", "Section 4.2"), 18),
+        (("patchcleanser", "Figure 5"), 2 * 3 + 5),
+        (("patchcleanser", "Figure 7"), 2),
+        (("patchcleanser", "Figure 8"), 4),
+        (("patchcleanser", "Table 4"), 4 * 6),
+        (("patchcleanser", "Section 5.1"), 2),
+        (("patchcleanser", "Figure 9"), 5),
+        (("patchcleanser", "Table 5"), 6 * 6),
+        (("patchcleanser", "Figure 13"), 6),
+        (("greedy_cutout", "Table 1"), 24),
+        (("greedy_cutout", "Table 3"), 4),
+        (("greedy_cutout", "Table A1"), 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("identity", "facts"),
+    [
+        ("table2_imagenet_vit_2_percent_robust", (62.1, "double_masking", VIT, "2 % (32x32 of 224x224)", "=")),
+        ("table2_imagenette_pg_bn_1_percent_clean", (95.2, "patchguard_bagnet", "", "1 % (23x23 of 224x224)", "=")),
+        ("table2_imagenet_cbn_3_percent_robust", (3.1, "clipped_bagnet", "", "3 % (39x39 of 224x224)", "=")),
+        ("table2_cifar10_mlp_0_4_percent_robust", (86.1, "double_masking", MLP, "0.4 % (2x2 of 32x32)", "=")),
+        ("table2_cifar10_bagcert_2_4_percent_robust", (60.0, "bagcert", "", "2.4 % (5x5 of 32x32)", "=")),
+        ("table3_imagenet_vit", (84.8, "undefended", VIT, "", "=")),
+        ("figure5_imagenet_pg_ds_time", (4918.0, "patchguard_derandomized_smoothing", "", "2 % (32x32 of 224x224)", "=")),
+        ("figure5_imagenet_vit_most_efficient_time", (78.8, "double_masking", VIT, "2 % (32x32 of 224x224)", "=")),
+        ("figure7_imagenet_vit_112x112_clean", (80.0, "double_masking", VIT, "(112x112 of 224x224)", ">")),
+        ("figure8_imagenet_ds_96x96_robust", (0.0, "derandomized_smoothing", "", "(96x96 of 224x224)", "=")),
+        ("table4_imagenet_rectangle_1_percent_clean", (85.4, "double_masking", VIT, "any rectangle of 1 % (of 224x224)", "=")),
+        (
+            "table4_imagenette_two_squares_1_percent_robust",
+            (89.2, "double_masking", VIT, "two patches of 1 % (23x23 of 224x224)", "="),
+        ),
+        ("figure9_imagenet_vit_robust", (62.0, "double_masking", VIT, "2 % (32x32 of 224x224)", "~")),
+        (
+            "figure9_imagenet_minority_reports_most_robust_robust",
+            (76.9, "minority_reports", VIT, "2 % (32x32 of 224x224)", "="),
+        ),
+        ("table5_imagenet_resnet_vanilla_robust", (41.6, "double_masking", RESNET, "2 % (32x32 of 224x224)", "=")),
+        ("figure13_imagenet_screen_robust", (4.0, "double_masking", VIT, "2 % (32x32 of 224x224)", "=")),
+    ],
+)
+def test_a_published_number(shipped: pd.DataFrame, identity: str, facts: tuple[float | str, ...]) -> None:
+    row = shipped.set_index("id").loc[f"patchcleanser_{identity}"]
+    assert tuple(row[["published", "defense", "model", "patch", "relation"]]) == facts
+
+
+SUMS = {
+    ("Table 2", "imagenette"): {"defended_clean": 2018.0, "certified": 1777.2},
+    ("Table 2", "imagenet"): {"defended_clean": 1446.9, "certified": 772.7},
+    ("Table 2", "cifar10"): {"defended_clean": 1379.0, "certified": 1093.5},
+    ("Table 3", "imagenette"): {"undefended_clean": 299.1},
+    ("Table 3", "imagenet"): {"undefended_clean": 247.3},
+    ("Table 3", "cifar10"): {"undefended_clean": 295.1},
+    ("Table 4", "imagenette"): {"defended_clean": 396.8, "certified": 373.2},
+    ("Table 4", "imagenet"): {"defended_clean": 337.2, "certified": 227.0},
+    ("Table 4", "cifar10"): {"defended_clean": 396.0, "certified": 343.0},
+    ("Table 5", "imagenette"): {"defended_clean": 595.8, "certified": 559.7},
+    ("Table 5", "imagenet"): {"defended_clean": 489.2, "certified": 323.4},
+    ("Table 5", "cifar10"): {"defended_clean": 581.3, "certified": 424.8},
+}
+
+
+@pytest.mark.parametrize(("table", "dataset"), SUMS)
+def test_the_sums_of_the_printed_columns(shipped: pd.DataFrame, table: str, dataset: str) -> None:
+    """Added up from the printed tables, apart from the ledger: a number that is misread or edited shows here."""
+    printed = shipped[(shipped["paper"] == "patchcleanser") & (shipped["table"] == table) & (shipped["dataset"] == dataset)]
+    assert printed.groupby("metric")["published"].sum().to_dict() == pytest.approx(SUMS[table, dataset], abs=0.01)
+
+
+def test_what_the_text_repeats_of_table_2_agrees_with_it(shipped: pd.DataFrame) -> None:
+    setting = ["defense", "metric", "dataset", "model", "patch"]
+    printed = shipped[shipped["table"] == "Table 2"].set_index(setting)["published"]
+    assert printed.index.is_unique
+    told = shipped[shipped["table"].isin(["Abstract", "Section 3.3", "Section 4.2"]) & (shipped["relation"] == "=")]
+    assert len(told) == 18
+    assert told["published"].tolist() == printed.loc[pd.MultiIndex.from_frame(told[setting])].tolist()
+
+
+def test_the_lower_bounds_of_the_text_are_met_in_table_2(shipped: pd.DataFrame) -> None:
+    clean = shipped[(shipped["table"] == "Table 2") & (shipped["row"] == "PC-ViT") & (shipped["metric"] == "defended_clean")]
+    least = clean.groupby("dataset")["published"].min()
+    bounds = shipped[(shipped["table"] == "Section 4.2") & (shipped["relation"] == ">")].set_index("dataset")["published"]
+    assert bounds.to_dict() == least.to_dict()
+
+
+def test_table_5_repeats_table_2_but_for_one_number(shipped: pd.DataFrame) -> None:
+    setting = ["dataset", "model", "metric", "patch"]
+    columns = {table: shipped[shipped["table"] == table].set_index(setting)["published"] for table in ("Table 2", "Table 5")}
+    cutout = shipped[shipped["row"].str.endswith("-cutout")].set_index(setting)["published"]
+    differing = cutout[cutout != columns["Table 2"].loc[cutout.index]]
+    assert len(cutout) == 18
+    # the paper prints 53.0 in Table 2 and 53.4 in Table 5
+    assert differing.to_dict() == {("imagenet", RESNET, "certified", "2 % (32x32 of 224x224)"): 53.4}
+
+
+def test_a_certificate_is_never_published_above_clean_accuracy(shipped: pd.DataFrame) -> None:
+    place = shipped["column"].str.replace("clean", "").str.replace("robust", "")
+    pairs = shipped.assign(place=place).pivot_table(
+        index=["paper", "table", "row", "place"], columns="metric", values="published"
+    )
+    both = pairs.dropna(subset=["certified", "defended_clean"])
+    assert len(both) == 115
+    assert (both["certified"] <= both["defended_clean"]).all()
+
+
+def test_every_patch_is_written_in_one_of_the_known_ways(shipped: pd.DataFrame) -> None:
+    square = r"(two patches of )?((\d+(?:\.\d+)?) % )?\((\d+)x\4 of (224x224|32x32)\)"
+    patches = set(shipped["patch"]) - {"", "any rectangle of 1 % (of 224x224)"}
+    assert len(patches) == 10
+    for patch in patches:
+        found = re.fullmatch(square, patch)
+        assert found, patch
+        side = patch_side_percent(patch)
+        assert side is not None
+        if found[3]:
+            assert side**2 / 100 == pytest.approx(float(found[3]), abs=0.06), "the side is the share that stands before it"
+
+
+def test_every_column_is_filled_where_it_applies(shipped: pd.DataFrame) -> None:
+    assert set(shipped["dataset"]) == {"imagenet", "imagenette", "cifar10"}
+    prior = ~shipped["defense"].isin(["undefended", "double_masking", "minority_reports"])
+    assert shipped.loc[prior, ["model", "training", "mask_budget", "default_model"]].eq("").all(axis=None)
+    assert shipped.loc[~prior, ["model", "training"]].ne("").all(axis=None)
+    assert set(shipped["unit"]) == {"per cent", "milliseconds"}
+    assert set(shipped["defense"]) == set(DEFENSES)
+    assert set(shipped["metric"]) == set(UNITS)
+    ours = shipped["default_model"] != ""
+    assert set(shipped.loc[ours, "dataset"]) == {"cifar10"}
+    assert (shipped["default_training"] != "").equals(ours)
+    # prior defenses apart, every CIFAR-10 number of a table has a run of ours beside it
+    tables = shipped["table"].str.startswith("Table") & (shipped["dataset"] == "cifar10") & ~prior
+    assert tables.equals(ours)
+
+
+# --- faults ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_all_of_the_closed_lists_is_read(tmp_path: Path, defense: str, relation: str, metric: str) -> None:
+    read = read_ledger(write(tmp_path, {"defense": defense, "relation": relation, "metric": metric}))
+    assert tuple(read[["defense", "relation", "metric", "published"]].iloc[0]) == (defense, relation, metric, 78.8)
+
+
+def test_a_time_may_be_above_100_and_a_share_may_be_0(tmp_path: Path) -> None:
+    time = {"metric": "inference_time", "unit": "milliseconds", "published": "4918.0"}
+    read = read_ledger(write(tmp_path, time, {"published": "0"}, {"published": "100"}))
+    assert read["published"].tolist() == [4918.0, 0.0, 100.0]
+
+
+def test_a_ledger_without_a_number_is_a_ledger(tmp_path: Path) -> None:
+    assert len(read_ledger(write(tmp_path))) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"defense": "patchguard"}, f"column defense: 'patchguard'; write one of {', '.join(DEFENSES)}"),
+        ({"defense": ""}, f"column defense: ''; write one of {', '.join(DEFENSES)}"),
+        ({"metric": "accuracy"}, f"column metric: 'accuracy'; write one of {', '.join(UNITS)}"),
+        ({"relation": "<="}, "column relation: '<='; write one of =, >, <, ~"),
+        ({"unit": "%"}, "column unit: '%'; write per cent for accuracies, milliseconds for inference_time"),
+        (
+            {"unit": "milliseconds"},
+            "column unit: 'milliseconds'; write per cent for accuracies, milliseconds for inference_time",
+        ),
+        (
+            {"metric": "inference_time"},
+            "column unit: 'per cent'; write per cent for accuracies, milliseconds for inference_time",
+        ),
+        ({"published": "100.1"}, "column published: '100.1'; write per cent, from 0 to 100"),
+        ({"published": "~62"}, "column published: '~62'; write per cent, from 0 to 100"),
+        *(
+            (
+                {"metric": "inference_time", "unit": "milliseconds", "published": time},
+                f"column published: '{time}'; write milliseconds, above 0",
+            )
+            for time in ("0", "-1.5", "inf", "nan", "", "12 ms")
+        ),
+    ],
+)
+def test_a_fault_says_what_to_write_instead(tmp_path: Path, fault: dict[str, str], said: str) -> None:
+    path = write(tmp_path, {}, fault, fault)
+    with pytest.raises(InputError) as caught:
+        read_ledger(path)
+    assert str(caught.value) == f"{path}: row_1, {said}"
+
+
+@pytest.mark.parametrize("identity", ["", "Table_2", "table 2", "table2_", "_table2", "table__2", "table-2", "table2\n"])
+def test_an_id_that_is_no_words(tmp_path: Path, identity: str) -> None:
+    path = write(tmp_path, {}, {"id": identity})
+    with pytest.raises(InputError) as caught:
+        read_ledger(path)
+    wanted = f"{path}: {identity}, column id: {identity!r}; write lower-case words joined by underscores"
+    assert str(caught.value) == wanted
+
+
+# --- counterparts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"defense": "minority_reports"},
+        {"defense": "undefended"},
+        {"relation": ">"},
+        {"relation": "~"},
+        {"metric": "inference_time", "unit": "milliseconds"},
+        {"metric": "defended_clean"},
+        {"mask_budget": "3x3"},
+        {"default_patch": "2x2"},
+        {"default_training": "plain"},
+        {"default_model": "small_vit"},
+    ],
+)
+def test_only_measured_accuracies_of_the_defense_in_its_setting_are_counterparts(
+    tmp_path: Path, difference: dict[str, str]
+) -> None:
+    ledger = read_ledger(write(tmp_path, {"published": "50"} | difference, {}))
+    assert counterparts(ledger, *SETTING)["id"].tolist() == ["row_1"]
+
+
+def test_the_counterpart_of_undefended_accuracy_is_undefended(tmp_path: Path) -> None:
+    bare = {"metric": "undefended_clean", "mask_budget": "", "default_patch": ""}
+    ledger = read_ledger(write(tmp_path, bare | {"defense": "undefended"}, bare | {"published": "50"}))
+    assert counterparts(ledger, "small_resnetv2", "random_cutout", "undefended_clean")["id"].tolist() == ["row_0"]
+
+
+def test_times_are_never_counterparts(tmp_path: Path) -> None:
+    ledger = read_ledger(write(tmp_path, {"metric": "inference_time", "unit": "milliseconds"}))
+    assert len(counterparts(ledger, "small_resnetv2", "random_cutout", "inference_time", "5x5", "6x6")) == 0
+
+
+def test_a_value_that_a_paper_prints_twice_is_returned_once_from_the_later_table(tmp_path: Path) -> None:
+    ledger = read_ledger(
+        write(
+            tmp_path,
+            {},
+            {"published": "77.0"},
+            {"table": "Table 5"},
+            {"paper": "greedy_cutout", "table": "Table 1"},
+        )
+    )
+    assert counterparts(ledger, *SETTING)["id"].tolist() == ["row_1", "row_2", "row_3"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        (("small_resnetv2", "random_cutout", "certified", "5x5", "6x6"), [("Table 5", 78.8), ("Table 1", 77.8)]),
+        (("small_vit", "random_cutout", "defended_clean", "5x5", "6x6"), [("Table 5", 98.7), ("Table 1", 98.6)]),
+        (("small_resmlp", "plain", "certified", "5x5", "6x6"), [("Table 5", 62.0)]),
+        (("small_resmlp", "random_cutout", "certified", "2x2", "6x6"), [("Table 2", 86.1)]),
+        (("small_vit", "random_cutout", "certified", "2x2", "6x6"), [("Table 2", 94.3)]),
+        (("small_resnetv2", "random_cutout", "certified", "area-10", "6x6"), [("Table 4", 82.6)]),
+        (("small_resnetv2", "random_cutout", "certified", "3x3", "6x6"), [("Table 4", 92.6)]),
+        (("small_resnetv2", "random_cutout", "certified", "2-of-3x3", "6x6"), [("Table 4", 76.6)]),
+        (("small_resnetv2", "random_cutout", "defended_clean", "4x4", "6x6"), [("Table 4", 99.0)]),
+        (("small_resnetv2", "plain", "undefended_clean"), [("Table 3", 98.3)]),
+        (("small_convnext", "plain", "certified", "5x5", "6x6"), []),
+    ],
+)
+def test_published_numbers_beside_the_default_study(
+    shipped: pd.DataFrame, setting: tuple[str, ...], wanted: list[tuple[str, float]]
+) -> None:
+    found = counterparts(shipped, *setting)
+    assert list(zip(found["table"], found["published"], strict=True)) == wanted
+
+
+# --- the side of a patch -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patch", "percent"),
+    [
+        ("2 % (32x32 of 224x224)", 14.2857),
+        ("0.4 % (2x2 of 32x32)", 6.25),
+        ("(112x112 of 224x224)", 50.0),
+        ("two patches of 1 % (23x23 of 224x224)", 10.2679),
+        ("any rectangle of 1 % (of 224x224)", None),
+        ("(12x83 of 224x224)", None),
+        ("(12x123 of 224x224)", None),
+        ("(32x32 of 224x112)", None),
+        ("2 %", None),
+        ("", None),
+    ],
+)
+def test_the_side_of_a_patch(patch: str, percent: float | None) -> None:
+    assert patch_side_percent(patch) == pytest.approx(percent, abs=1e-4)
+
+
+@given(side=st.integers(1, 999), image=st.integers(1, 999))
+def test_the_side_of_any_patch(side: int, image: int) -> None:
+    assert patch_side_percent(f"({side}x{side} of {image}x{image})") == pytest.approx(100 * side / image)
