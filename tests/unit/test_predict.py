@@ -20,9 +20,11 @@ from torch import nn
 
 from patchcert import InputError, predict
 from patchcert.defenses import challenger, double_masking
+from patchcert.defenses.asking import UNPREDICTED
+from patchcert.evaluation.double_masking import records
 from patchcert.masks import MaskSet, mask_set, masks_from_text
 from patchcert.predict import ALGORITHMS, Engine, pair_labels
-from patchcert.predictions import LARGEST_LABEL, UNPREDICTED, Answers, expand_pairs
+from patchcert.predictions import LARGEST_LABEL, Answers, Predictions, expand_pairs
 
 from .scripted import Scripted, area_numbers, hidden_pixels, row_of_masks
 from .worlds import stored_labels
@@ -205,6 +207,18 @@ def test_batches_are_filled_across_images_and_never_exceed_their_size(
     Engine(recorder, MASKS, batch_size=8).matrix(images)
     assert [len(batch) for batch in recorder.batches] == [8] + [8] * 21 + [3] + [8] * 7 + [7]
     assert torch.equal(torch.cat([recorder.batches[0], recorder.batches[22]]), images)
+
+
+@pytest.mark.parametrize(("requests", "images_at_once"), [(1, 1), (21, 1), (62, 2), (63, 3), (1000, 11)])
+def test_all_pairs_are_asked_about_for_a_few_images_at_a_time(
+    images: torch.Tensor, monkeypatch: pytest.MonkeyPatch, requests: int, images_at_once: int
+) -> None:
+    expected, recorder = Engine(Recorder(), MASKS).matrix(images), Recorder()
+    monkeypatch.setattr(predict, "REQUESTS", requests)
+    answers = Engine(recorder, MASKS, batch_size=999).matrix(images)
+    assert [len(batch) for batch in recorder.batches] == [11, *(21 * len(part) for part in images.split(images_at_once))]
+    for one, other in zip(answers, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_one_image_is_spread_over_many_batches(model: nn.Module, images: torch.Tensor) -> None:
@@ -424,6 +438,12 @@ def test_only_the_algorithms_that_are_wanted_are_provided_for() -> None:
         Engine(script, row_of_masks(5)).certificate(script.images, [7], ["majority"])
 
 
+@pytest.mark.parametrize("algorithm", ["double-masking", "", "Challenger"])
+def test_an_unknown_algorithm(images: torch.Tensor, algorithm: str) -> None:
+    with pytest.raises(InputError, match=f"^algorithm: '{algorithm}'; write double_masking or challenger$"):
+        Engine(linear(), MASKS).certificate(images, np.zeros(11, dtype=int), [algorithm])
+
+
 def test_passes_add_up_over_calls_and_count_unmasked_copies() -> None:
     script, truth = random_script(MASKS, 1)
     engine = Engine(script, MASKS, batch_size=7)
@@ -478,9 +498,10 @@ def test_certificates_do_not_hang_on_the_batch_size() -> None:
         for batch_size in (1, 2, 7, 33, 64, 999):
             engine = Engine(model, MASKS, batch_size=batch_size)
             for answers in (engine.matrix(images), engine.certificate(images, truth)):
-                correct = double_masking.certify(expand_pairs(answers.labels, 6), truth)
-                near_flips += int((correct & (answers.margins < 1e-4)).sum())
-                certificates.append((correct & (answers.margins >= 1e-4)).tolist())
+                stored = Predictions.of(np.arange(8).astype(str), answers, {})
+                table = records(stored, truth, numerical_margin=1e-4)
+                near_flips += int(table["near_flip"].sum())
+                certificates.append(table["certified"].tolist())
         assert all(each == certificates[0] for each in certificates)
         assert sum(certificates[0]) == 3
     assert near_flips > 0

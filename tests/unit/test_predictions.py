@@ -16,11 +16,12 @@ import pytest
 
 import patchcert
 from patchcert import InputError
+from patchcert import predictions as stored_predictions
+from patchcert.defenses.asking import UNPREDICTED
 from patchcert.predictions import (
     ARRAYS,
     LARGEST_LABEL,
     STORED_UNPREDICTED,
-    UNPREDICTED,
     Answers,
     Predictions,
     expand_pairs,
@@ -153,6 +154,23 @@ def test_what_was_not_predicted_is_stored_as_the_largest_number_and_read_as_minu
     assert loaded.passes.tolist() == [4, 70000]
     assert loaded.confidences.tolist() == answers.confidences.tolist()
     assert loaded.identity == IDENTITY
+
+
+@pytest.mark.parametrize(("entries", "sizes"), [(1, [1, 1, 1, 1]), (18, [2, 2]), (35, [3, 1]), (36, [4]), (10**6, [4])])
+def test_blocks_are_slices_small_enough_to_be_expanded(monkeypatch: pytest.MonkeyPatch, entries: int, sizes: list[int]) -> None:
+    monkeypatch.setattr(stored_predictions, "BLOCK_ENTRIES", entries)  # three masks make nine entries of an image
+    stored = predictions()
+    parts = list(stored.blocks())
+    assert [len(block.image_ids) for _, block in parts] == sizes
+    assert same(Predictions.concatenate([block for _, block in parts]), stored)
+    for part, block in parts:
+        assert block.image_ids.tolist() == stored.image_ids[part].tolist()
+        assert block.pair_labels.tolist() == stored.pair_labels[part].tolist()
+
+
+def test_no_image_makes_one_empty_block() -> None:
+    [(_, block)] = predictions("").blocks()
+    assert same(block, predictions(""))
 
 
 def test_too_many_pairs_for_the_masks_are_not_expanded() -> None:
