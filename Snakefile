@@ -27,6 +27,7 @@ wildcard_constraints:
     seed=r"\d+",
     patch=r"\d+x\d+|\d+-of-\d+x\d+|area-\d+",
     budget=r"\d+x\d+",
+    analysis=NAME,
     defense=NAME,
     table=NAME,
     figure=NAME,

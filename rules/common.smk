@@ -28,6 +28,9 @@ RUN = "{dataset}/{model}/{training}/seed-{seed}"
 MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
 LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
 
+GRID = "grid"
+"""What the certificates of the grid of runs go by among the analyses."""
+
 ANALYSED_BY = {
     "mask_budgets": ["double_masking", "challenger"],
     "minority_reports": ["double_masking", "minority_reports"],
@@ -85,9 +88,7 @@ def analysis_facts(name, defense="double_masking"):
 
 def certified_facts():
     """The facts of every certificate, each once: run, patch, budget and defense."""
-    facts = grid_facts()
-    for name in config["analyses"]:
-        facts += [fact for defense in ANALYSED_BY.get(name, ["double_masking"]) for fact in analysis_facts(name, defense)]
+    facts = [fact for analysis in [GRID, *config["analyses"]] for fact in facts_of(analysis)]
     return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
 
 
@@ -212,13 +213,25 @@ def evaluation_code(wildcards):
     return adapter_code("evaluate.py", f"patchcert.evaluation.{wildcards.defense}")
 
 
-def evaluated_defenses():
-    """The defenses of which there is a certificate."""
-    return list(dict.fromkeys(facts["defense"] for facts in certified_facts()))
+def facts_of(analysis):
+    """The facts of the certificates of an analysis, or of the grid of runs, of every defense that it compares."""
+    if analysis == GRID:
+        return grid_facts()
+    return [facts for defense in ANALYSED_BY.get(analysis, ["double_masking"]) for facts in analysis_facts(analysis, defense)]
 
 
 def evaluated_runs(wildcards):
-    return [facts for facts in certified_facts() if facts["defense"] == wildcards.defense]
+    return [facts for facts in facts_of(wildcards.analysis) if facts["defense"] == wildcards.defense]
+
+
+def metrics_of(analysis):
+    """The metrics files of an analysis, or of the grid of runs, by defense."""
+    defenses = dict.fromkeys(facts["defense"] for facts in facts_of(analysis))
+    return {defense: rules.evaluate.output[0].format(analysis=analysis, defense=defense) for defense in defenses}
+
+
+def evaluations():
+    return [path for analysis in [GRID, *config["analyses"]] for path in metrics_of(analysis).values()]
 
 
 def evaluated_certificates(wildcards):
@@ -339,23 +352,15 @@ def made(items):
 
 def facts_shown(item):
     """The facts of the certificates that a table, figure or finding is about."""
-    if "analysis" not in item:
-        return grid_facts()
-    return [
-        facts
-        for defense in ANALYSED_BY.get(item["analysis"], ["double_masking"])
-        for facts in analysis_facts(item["analysis"], defense)
-    ]
+    return facts_of(item.get("analysis", GRID))
 
 
 def report_inputs(item):
     """The files behind a table, figure or finding, by the frame that is read from them."""
-    facts = facts_shown(item)
-    metrics = every(rules.evaluate.output[0], facts)
-    detection = [path for path in metrics if "minority_reports" in Path(path).stem]
+    facts, metrics = facts_shown(item), metrics_of(item.get("analysis", GRID))
     files = {
-        "results": [path for path in metrics if path not in detection],
-        "reports": detection,
+        "results": [path for defense, path in metrics.items() if defense != "minority_reports"],
+        "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
         "times": every(rules.time_inference.output[0], facts),
         "images": every(rules.certify.output[0], facts) + every(rules.prepare.output.index, facts),
         "ledger": [LEDGER],

@@ -1,6 +1,5 @@
 """Tables, figures and the page that shows them."""
 
-METRICS = f"{RESULTS}/metrics/double_masking.json"
 LEDGER = "reports/claims.csv"
 
 
@@ -117,7 +116,7 @@ ruleorder: figure_training_curves > figure
 
 rule page:
     input:
-        metrics=METRICS,
+        metrics=metrics_of(GRID).values(),
         analyses=analysis_files(),
         tables=expand(rules.table.output.markdown, table=made(TABLES)),
         figures=expand(rules.figure.output.png, figure=made(FIGURES)),

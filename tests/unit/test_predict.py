@@ -438,12 +438,6 @@ def test_only_the_algorithms_that_are_wanted_are_provided_for() -> None:
         Engine(script, row_of_masks(5)).certificate(script.images, [7], ["majority"])
 
 
-@pytest.mark.parametrize("algorithm", ["double-masking", "", "Challenger"])
-def test_an_unknown_algorithm(images: torch.Tensor, algorithm: str) -> None:
-    with pytest.raises(InputError, match=f"^algorithm: '{algorithm}'; write double_masking or challenger$"):
-        Engine(linear(), MASKS).certificate(images, np.zeros(11, dtype=int), [algorithm])
-
-
 def test_passes_add_up_over_calls_and_count_unmasked_copies() -> None:
     script, truth = random_script(MASKS, 1)
     engine = Engine(script, MASKS, batch_size=7)

@@ -28,6 +28,11 @@ def test_every_rule_that_makes_a_result_has_a_benchmark(body):
     assert "    output:" in body
 
 
+@pytest.mark.parametrize("body", [rule for rule in RULES if rule.id not in ("fetch", "prepare", "version", "restore")])
+def test_every_rule_that_computes_takes_a_digest_of_its_code(body):
+    assert "        code=" in body
+
+
 def test_no_rule_runs_code_of_its_own():
     assert not [file.name for file in RULE_FILES if re.search(r"^\s+(run|shell):", file.read_text(), re.MULTILINE)]
 

@@ -40,6 +40,18 @@ def test_a_training_that_is_not_described_stops(fresh):
     assert "plain" in text
 
 
+def test_an_analysis_that_there_is_not_stops(fresh):
+    fresh.replace("config/ci.yaml", "  patch_shapes:", "  patch_shape:")
+    text = refused(fresh)
+    assert "analyses.patch_shape: the name is wrong; did you mean 'patch_shapes'?" in text
+
+
+def test_a_patch_that_does_not_fit_stops(fresh):
+    fresh.replace("config/ci.yaml", "2-of-3x3", "2-of-33x3")
+    text = refused(fresh)
+    assert "analyses.patch_shapes.patches.1: 2-of-33x3 does not fit into images of [32, 32] pixels" in text
+
+
 def test_a_source_that_is_not_registered_stops(fresh):
     fresh.edit_config("datasets.digits.source", "numerals")
     assert "config/sources.csv: no row named 'numerals'; it has digits" in refused(fresh)
@@ -66,4 +78,5 @@ def test_a_wrong_digest_stops_the_fetch_with_both_and_leaves_nothing(fresh):
 def test_the_default_study_is_planned_from_an_empty_clone(fresh):
     fresh.config = "config/study.yaml"
     jobs = fresh.plan()
-    assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (1, 1, 14, 28)
+    # 28 mask sets of the grid, 21 more of the analyses
+    assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (1, 1, 14, 28 + 21)

@@ -44,6 +44,7 @@ def test_version_and_restore_spare_a_second_clone_the_training(fresh: Study, tmp
     config = yaml.safe_load((ROOT / CONFIG).read_text())
     config["directories"] = {}
     config["runs"] = [{"dataset": "digits", "models": ["small_resnetv2"], "trainings": ["plain", "random_cutout"]}]
+    config["analyses"] = {}
     (fresh.folder / CONFIG).write_text(yaml.safe_dump(config))
     fresh.run("trained")
     under_dvc(fresh, tmp_path / "remote")

@@ -31,7 +31,7 @@ IMAGES_SHOWN = 128
 """Images that are on the device at once; batches are filled across them."""
 ALGORITHMS = ("double_masking", "challenger")
 """How a defended answer is found; modules of :mod:`patchcert.defenses`."""
-REQUESTS = 2**17
+REQUESTS = 2**15
 """Masked copies that are asked about at once, at most, unless one image has more."""
 NO_BOX = (0, 0, 0, 0)
 

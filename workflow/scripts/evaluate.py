@@ -1,4 +1,4 @@
-"""What one defense achieves over all runs, from its certificates (rule evaluate)."""
+"""What one defense achieves over the runs of an analysis, from its certificates (rule evaluate)."""
 
 from typing import TYPE_CHECKING
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     target, params = Path(snakemake.output[0]), snakemake.params
     strategies = {name: block["strategy"] for name, block in params.config["trainings"].items()}
-    results = frames({"results": [snakemake.input.metrics]}, params.facts)["results"]
+    results = frames({"results": list(snakemake.input.metrics)}, params.facts)["results"]
     text = page(
         params.config,
         findings(results, strategies, {name: frames(**shown) for name, shown in params.analyses.items()}),
