@@ -22,21 +22,42 @@ def once(kind: str, names: str) -> Counter[str]:
 
 
 PAGE = Counter(["page"])
-FIGURES_OF_METRICS = once(
-    "figure",
-    "strategies prior_defenses mask_budgets overhead overestimated_patch large_patches minority_reports inference_algorithms",
-)
+SHOWN = {
+    "grid": once("table", "accuracy vanilla forward_passes") | once("figure", "strategies"),
+    "mask_set": Counter(),
+    "patch_sizes": once("table", "patch_sizes") | once("figure", "prior_defenses"),
+    "patch_shapes": once("table", "patch_shapes"),
+    "mask_budgets": once("figure", "mask_budgets overhead inference_algorithms"),
+    "overestimated_patch": once("figure", "overestimated_patch"),
+    "large_patches": once("figure", "large_patches"),
+    "minority_reports": once("figure", "minority_reports"),
+    "objects": Counter(),
+}
+"""The tables and figures that are made from the metrics of each analysis."""
+
+
+def evaluated(analyses: str, defense: str = "double_masking") -> Counter[str]:
+    """The metrics of a defense in some analyses, and what shows them."""
+    jobs = PAGE
+    for name in analyses.split():
+        jobs = jobs | once("evaluate", f"{name}/{defense}") | SHOWN[name]
+    return jobs
+
+
 FIGURES_OF_IMAGES = once("figure", "object_sizes classes")
 FIGURE_OF_PAIRS = once("figure", "mask_set")
 TRAINING_CURVES = once("figure", "training_curves")
-FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES
-TABLES_OF_METRICS = once("table", "accuracy vanilla patch_sizes patch_shapes forward_passes")
 TABLE_OF_TIMES = once("table", "inference_times")
 
-TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | once("figure", "mask_budgets overhead inference_algorithms") | PAGE
-METRICS = once("evaluate", "double_masking") | TABLES_OF_METRICS | FIGURES_OF_METRICS | PAGE
-CHALLENGER = Counter({"certify/challenger": 2}) | once("evaluate", "challenger")
-MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | once("evaluate", "minority_reports")
+METRICS = evaluated(" ".join(SHOWN))
+CHALLENGER_METRICS = evaluated("mask_budgets", "challenger")
+MINORITY_REPORTS_METRICS = evaluated("minority_reports", "minority_reports")
+EVERY_METRIC = METRICS | CHALLENGER_METRICS | MINORITY_REPORTS_METRICS
+FIGURES_OF_METRICS = Counter(name for name in METRICS if name.startswith("figure/"))
+FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES
+TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | PAGE
+CHALLENGER = Counter({"certify/challenger": 2}) | CHALLENGER_METRICS
+MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | MINORITY_REPORTS_METRICS
 
 PREDICTIONS = (
     Counter({"predict": 16, "gather_predictions": 8, "certify/double_masking": 8})
@@ -49,13 +70,22 @@ PREDICTIONS = (
 TRAININGS = Counter({"train": 4}) | TRAINING_CURVES | PREDICTIONS | TIMES
 
 
-def predicted(mask_sets: int) -> Counter[str]:
-    """What follows from predictions that are certified by double masking alone and shown as accuracies."""
-    return METRICS | {"predict": 2 * mask_sets, "gather_predictions": mask_sets, "certify/double_masking": mask_sets}
+def predicted(mask_sets: int, analyses: str) -> Counter[str]:
+    """What follows from predictions that some analyses have certified by double masking alone and show as accuracies."""
+    jobs = Counter({"predict": 2 * mask_sets, "gather_predictions": mask_sets, "certify/double_masking": mask_sets})
+    return jobs | evaluated(analyses)
 
 
-ONE_RUN = predicted(1) | Counter(["train"]) | TRAINING_CURVES
-ANALYSED_RUN = predicted(4) | Counter(["train"]) | TRAINING_CURVES | TIMES | CHALLENGER | MINORITY_REPORTS | FIGURES_OF_IMAGES
+ONE_RUN = predicted(1, "grid") | Counter(["train"]) | TRAINING_CURVES
+ANALYSED_RUN = (
+    predicted(4, "grid patch_shapes mask_budgets minority_reports objects")
+    | Counter(["train"])
+    | TRAINING_CURVES
+    | TIMES
+    | CHALLENGER
+    | MINORITY_REPORTS
+    | FIGURES_OF_IMAGES
+)
 """A run that is timed, certified by every defense, and shown image by image."""
 
 
@@ -77,11 +107,9 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
     assert jobs.keys() == {
         *once_only,
         *("train", "predict", "time_inference", "gather_predictions", "page"),
-        *(
-            f"{rule}/{defense}"
-            for rule in ("certify", "evaluate")
-            for defense in ("double_masking", "challenger", "minority_reports")
-        ),
+        *(f"certify/{defense}" for defense in ("double_masking", "challenger", "minority_reports")),
+        *(f"evaluate/{analysis}/double_masking" for analysis in SHOWN),
+        *("evaluate/mask_budgets/challenger", "evaluate/minority_reports/minority_reports"),
         *(
             f"{kind}/{file.stem}"
             for kind in ("table", "figure")
@@ -105,9 +133,9 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
         ("report/style", FIGURES | PAGE),
         ("report/page", PAGE),
         ("evaluation/double_masking", CHALLENGER | METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
-        ("evaluation/challenger", CHALLENGER | once("figure", "mask_budgets overhead inference_algorithms") | PAGE),
-        ("evaluation/minority_reports", MINORITY_REPORTS | once("figure", "minority_reports") | PAGE),
-        ("defenses/minority_reports", MINORITY_REPORTS | once("figure", "minority_reports") | PAGE),
+        ("evaluation/challenger", CHALLENGER),
+        ("evaluation/minority_reports", MINORITY_REPORTS),
+        ("defenses/minority_reports", MINORITY_REPORTS),
         ("study/times", TIMES),
         ("defended", TIMES),
         # the engine asks for the labels that these two look at
@@ -140,7 +168,7 @@ def test_a_comment_or_docstring_reruns_nothing(finished):
 
 def test_an_adapters_code_reruns_its_rule(finished):
     finished.append("workflow/scripts/evaluate.py")
-    assert finished.plan() == METRICS | once("evaluate", "challenger minority_reports")
+    assert finished.plan() == EVERY_METRIC
 
 
 def test_a_further_module_in_a_folder_of_parts_reruns_nothing(finished):
@@ -169,11 +197,11 @@ def test_a_published_number_reruns_what_shows_it(finished):
     [
         ("report.palette", "deep", FIGURES | PAGE),
         ("report.font_size", 10, FIGURES | PAGE),
-        ("evaluate.confidence", 0.9, METRICS | once("evaluate", "challenger minority_reports") | TABLE_OF_TIMES),
+        ("evaluate.confidence", 0.9, EVERY_METRIC | TABLE_OF_TIMES),
         ("defenses.double_masking.numerical_margin", 0.5, METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
         # four runs; one of them is predicted under the second budget for an analysis already
-        ("defenses.double_masking.patch_sizes", [[4, 4]], predicted(4)),
-        ("defenses.double_masking.mask_budgets", [[3, 3], [2, 2]], predicted(3) | {"certify/double_masking": 3}),
+        ("defenses.double_masking.patch_sizes", [[4, 4]], predicted(4, "grid")),
+        ("defenses.double_masking.mask_budgets", [[3, 3], [2, 2]], predicted(3, "grid")),
         ("predict.fill", 0.5, PREDICTIONS | TIMES),
         ("predict.dtype", "bfloat16", PREDICTIONS | TIMES),
         ("predict.batch_size", 7, PREDICTIONS),
@@ -219,14 +247,14 @@ def test_a_further_budget_of_an_analysis_predicts_only_that_mask_set(finished):
 
 def test_a_further_patch_form_of_an_analysis_predicts_only_that_mask_set(finished):
     finished.edit_config("analyses.patch_shapes.patches", ["area-10", "2-of-3x3", [5, 5], "3-of-2x2"])
-    assert finished.plan() == predicted(1)
+    assert finished.plan() == predicted(1, "patch_shapes")
     assert gathered(finished) == {"digits/small_resnetv2/random_cutout/seed-0/patch-3-of-2x2/masks-2x2"}
 
 
 def test_a_mode_repredicts_the_mask_sets_that_nobody_had_in_whole(finished):
     """Of the two patches of this analysis, the 5x5 one is predicted in whole for the figure of the two rounds."""
     finished.edit_config("analyses.patch_sizes.mode", "matrix")
-    assert finished.plan() == predicted(1)
+    assert finished.plan() == predicted(1, "patch_sizes overestimated_patch large_patches")
     assert gathered(finished) == {"digits/small_resnetv2/plain/seed-0/patch-2x2/masks-3x3"}
 
 
@@ -255,14 +283,22 @@ def test_a_study_without_analyses_shows_its_grid(fresh):
 def test_a_deleted_shard_is_replanned_with_what_follows(finished):
     masks = "digits/small_resnetv2/random_cutout/seed-0/patch-area-10/masks-2x2"
     (finished.folder / RESULTS / "predictions" / masks / "shards/2-of-2.npz").unlink()
-    assert finished.plan() == predicted(1) | {"predict": 1}
+    assert finished.plan() == predicted(1, "patch_shapes") | {"predict": 1}
 
 
 def test_a_deleted_certificate_is_replanned_without_a_model(finished):
     masks = "digits/small_resnetv2/random_cutout/seed-0/patch-5x5/masks-2x2"
     (finished.folder / RESULTS / f"certificates/challenger/{masks}.parquet").unlink()
-    shown = once("figure", "mask_budgets overhead inference_algorithms")
-    assert finished.plan() == once("certify", "challenger") | once("evaluate", "challenger") | shown | PAGE
+    assert finished.plan() == once("certify", "challenger") | CHALLENGER_METRICS
+
+
+def test_one_figure_needs_only_its_own_runs(fresh):
+    jobs = fresh.plan("build/ci/reports/figures/large_patches.svg")
+    assert jobs == Counter(["fetch", "prepare", "train", "figure/large_patches", "evaluate/large_patches/double_masking"]) | {
+        "predict": 4,
+        "gather_predictions": 2,
+        "certify/double_masking": 2,
+    }
 
 
 def test_a_deleted_figure_is_replanned_with_the_page(finished):

@@ -64,7 +64,7 @@ def test_version_and_restore_spare_a_second_clone_the_training(fresh: Study, tmp
     weights = "checkpoints/digits/small_resnetv2/random_cutout/seed-0/weights.safetensors"
     assert (second.folder / weights).read_bytes() == (fresh.folder / weights).read_bytes()
     second.run("evaluated")
-    metrics = "results/metrics/double_masking.json"
+    metrics = "results/metrics/grid/double_masking.json"
     fresh.run("evaluated")
     assert (second.folder / metrics).read_bytes() == (fresh.folder / metrics).read_bytes()
     # what was restored is known to snakemake: an edit that concerns it retrains

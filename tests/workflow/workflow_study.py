@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {".git", ".dvc", ".venv", ".snakemake", "build", "data", "checkpoints", "results"}
 CONFIG = "config/ci.yaml"
 FILL_A_FOLDER = {"prepare", "train"}
-NAMED = r"/(?:certificates|metrics|tables|figures)/(\w+)"
+NAMED = r"/(?:certificates|tables|figures)/(\w+)|/metrics/(\w+/\w+)"
 
 
 @dataclass
@@ -53,11 +53,13 @@ class Study:
         return {(rule, str(file.parent if rule in FILL_A_FOLDER else file.with_suffix(""))) for rule, file in planned}
 
     def plan(self, *targets: str) -> Counter[str]:
-        """Planned jobs, counted by rule, and by defense, table or figure: ``certify/challenger``, ``table/vanilla``."""
-        return Counter(
-            f"{rule.removesuffix(f'_{named[1]}')}/{named[1]}" if (named := re.search(NAMED, made)) else rule
-            for rule, made in self.jobs(*targets)
-        )
+        """Planned jobs, counted by rule and by what they are about.
+
+        For instance ``certify/challenger``, ``evaluate/grid/double_masking``, ``table/vanilla``.
+        """
+        found = [(rule, re.search(NAMED, made)) for rule, made in self.jobs(*targets)]
+        about = [(rule, match[1] or match[2] if match else "") for rule, match in found]
+        return Counter(f"{rule.removesuffix(f'_{name}')}/{name}" if name else rule for rule, name in about)
 
     def edit_config(self, keys: str, value: Any) -> None:
         """Set a key, given as a dotted path, in the configuration."""
@@ -87,7 +89,7 @@ class Study:
         """What a run amounts to: weights, training logs, predictions and metrics, by path."""
         build = self.folder / "build/ci"
         kinds = ("checkpoints/**/weights.safetensors", "checkpoints/**/log.csv", "results/predictions/**/predictions.npz")
-        files = [path for kind in (*kinds, "results/metrics/*.json") for path in build.glob(kind)]
+        files = [path for kind in (*kinds, "results/metrics/**/*.json") for path in build.glob(kind)]
         return {str(path.relative_to(build)): path.read_bytes() for path in files}
 
 
