@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
@@ -161,6 +162,7 @@ def test_the_figure_shows_every_rate_with_its_ratio(table: pd.DataFrame) -> None
         assert [text.get_text().strip() for text in panel.texts] == ["1.00x", "2.00x", "1.90x", "1.80x"]
         assert panel.get_xlabel() == "forward passes a second"
     assert figure.get_suptitle().endswith("some processor")
+    plt.close(figure)
 
 
 def test_what_is_written_names_the_hardware(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
