@@ -94,8 +94,7 @@ def certified_facts():
 
 def asked_of_classifier(wildcards):
     """What a run is asked under one mask set: every pair of masks if one analysis wants that, else what certificates need."""
-    asked = {fact: getattr(wildcards, fact) for fact in ("dataset", "model", "training", "patch", "budget")}
-    asked["seed"] = int(wildcards.seed)
+    asked = run_of(wildcards) | {"patch": wildcards.patch, "budget": wildcards.budget}
     analyses = [name for name in config["analyses"] if any(asked.items() <= facts.items() for facts in analysis_facts(name))]
     modes = [config["analyses"][name]["mode"] for name in analyses]
     answering = {defense for name in analyses for defense in ANALYSED_BY.get(name, [])}
@@ -184,11 +183,7 @@ def run_of(wildcards):
 def timed_masks(wildcards):
     """Patch and budget of every mask set under which a run's answers are timed."""
     run = run_of(wildcards)
-    return [
-        (fact["patch"], fact["budget"])
-        for fact in analysis_facts("mask_budgets")
-        if all(fact[name] == value for name, value in run.items())
-    ]
+    return [(fact["patch"], fact["budget"]) for fact in analysis_facts("mask_budgets") if run.items() <= fact.items()]
 
 
 def timing_code(wildcards):
