@@ -31,6 +31,7 @@ wildcard_constraints:
     defense=NAME,
     table=NAME,
     figure=NAME,
+    page="README|" + NAME,
 
 
 report: "workflow/captions/study.rst"

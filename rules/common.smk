@@ -60,9 +60,16 @@ def in_order(runs):
     return [unique[place] for place in sorted(unique)]
 
 
-def configured_runs():
-    """The facts of every run of the grid and of the analyses."""
-    return in_order([run for block in [*config["runs"], *config["analyses"].values()] for run in runs_of(block)])
+def parts_of(target):
+    """The analyses that a named target makes; those that the bare snakemake makes, the grid of runs among them, if it is none."""
+    analyses = [name for name, block in config["analyses"].items() if block["target"] == target]
+    return analyses if target else [GRID, *analyses]
+
+
+def configured_runs(target=None):
+    """The facts of every run of the grid and of the analyses that a target makes."""
+    blocks = [block for part in parts_of(target) for block in (config["runs"] if part == GRID else [config["analyses"][part]])]
+    return in_order([run for block in blocks for run in runs_of(block)])
 
 
 def grid_facts():
@@ -87,8 +94,8 @@ def analysis_facts(name, defense="double_masking"):
 
 
 def certified_facts():
-    """The facts of every certificate, each once: run, patch, budget and defense."""
-    facts = [fact for analysis in [GRID, *config["analyses"]] for fact in facts_of(analysis)]
+    """The facts of every certificate of the bare snakemake, each once: run, patch, budget and defense."""
+    facts = [fact for analysis in parts_of(None) for fact in facts_of(analysis)]
     return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
 
 
@@ -186,6 +193,17 @@ def timed_masks(wildcards):
     return [(fact["patch"], fact["budget"]) for fact in analysis_facts("mask_budgets") if run.items() <= fact.items()]
 
 
+def timed_trainings(wildcards):
+    """Settings of every training whose step is timed, by its name."""
+    block = config["analyses"].get("strategies", {"trainings": []})
+    return {name: training_settings(SimpleNamespace(training=name)) for name in block["trainings"]}
+
+
+def training_timing_code(wildcards):
+    strategies = [f"patchcert.training.strategies.{settings['strategy']}" for settings in timed_trainings(wildcards).values()]
+    return adapter_code("time_training.py", *dict.fromkeys(strategies), *architecture_modules(wildcards))
+
+
 def timing_code(wildcards):
     return adapter_code("time_inference.py", *architecture_modules(wildcards))
 
@@ -226,7 +244,7 @@ def metrics_of(analysis):
 
 
 def evaluations():
-    return [path for analysis in [GRID, *config["analyses"]] for path in metrics_of(analysis).values()]
+    return [path for analysis in parts_of(None) for path in metrics_of(analysis).values()]
 
 
 def evaluated_certificates(wildcards):
@@ -263,6 +281,21 @@ TABLES = {
         "reads": ["times"],
         "analysis": "mask_budgets",
     },
+    "strategies": {
+        "caption": "Every training strategy on one model: passes of its search for masks for each image and epoch, time of a training step, and certified accuracy; published values are those of full-size models on CIFAR-10 (GC, the Greedy Cutout paper, Tables 1 and 3; its Table A1 for ViT).",
+        "reads": ["results", "ledger", "trainings", "training_times"],
+        "analysis": "strategies",
+    },
+    "training_seeds": {
+        "caption": "The main training strategies on all models: mean and standard deviation over seeds of training, with the published values of full-size models on CIFAR-10 (GC, the Greedy Cutout paper).",
+        "reads": ["results", "ledger"],
+        "analysis": "training_seeds",
+    },
+    "training_throughput": {
+        "caption": "What a training step costs: time for each image, split into the search for masks and the step on the masked copies, and their sum as a ratio to what the step and as many forward passes alone would take.",
+        "reads": ["training_times"],
+        "analysis": "strategies",
+    },
 }
 FIGURES = {
     "mask_set": {
@@ -273,6 +306,16 @@ FIGURES = {
     "strategies": {
         "caption": "Certified accuracy by training strategy; diamonds are the published values for CIFAR-10 and full-size models.",
         "reads": ["results", "ledger"],
+    },
+    "strategy_costs": {
+        "caption": "What a training strategy costs and gains: certified accuracy against the passes of its search and against the time of a training step (Greedy Cutout, Tables 3 and A1).",
+        "reads": ["results", "ledger", "trainings", "training_times"],
+        "analysis": "strategies",
+    },
+    "strategy_budgets": {
+        "caption": "Certified accuracy by the number of masks of the certificate, for classifiers that were trained by different strategies (Figure 5 of the Greedy Cutout paper).",
+        "reads": ["results"],
+        "analysis": "strategy_budgets",
     },
     "training_curves": {
         "caption": "Calibration accuracy under each strategy's own masks, epoch by epoch; a dot marks the epoch that was chosen.",
@@ -336,13 +379,16 @@ FINDINGS = {
         "large_patches": ["results"],
         "minority_reports": ["reports", "results"],
         "objects": ["images"],
+        "strategies": ["results", "trainings"],
+        "training_seeds": ["results"],
+        "strategy_budgets": ["results"],
     }.items()
 }
 
 
-def made(items):
-    """Names of the tables, figures or findings whose analysis is configured."""
-    return [name for name, item in items.items() if "analysis" not in item or item["analysis"] in config["analyses"]]
+def made(items, target=None):
+    """Names of the tables, figures or findings that show what a target makes, or the bare snakemake."""
+    return [name for name, item in items.items() if item.get("analysis", GRID) in parts_of(target)]
 
 
 def facts_shown(item):
@@ -357,19 +403,53 @@ def report_inputs(item):
         "results": [path for defense, path in metrics.items() if defense != "minority_reports"],
         "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
         "times": every(rules.time_inference.output[0], facts),
+        "trainings": every(rules.train.output.record, facts),
+        "training_times": every(rules.time_training.output[0], facts),
         "images": every(rules.certify.output[0], facts) + every(rules.prepare.output.index, facts),
         "ledger": [LEDGER],
     }
     return {name: files[name] for name in item["reads"] if name in files}
 
 
-def analyses_shown():
-    """For each analysis, the files and the facts that its findings come from."""
-    return {name: {"files": report_inputs(FINDINGS[name]), "facts": facts_shown(FINDINGS[name])} for name in made(FINDINGS)}
+def analyses_shown(target):
+    """For each analysis of a target, the files and the facts that its findings come from."""
+    names = made(FINDINGS, target)
+    return {name: {"files": report_inputs(FINDINGS[name]), "facts": facts_shown(FINDINGS[name])} for name in names}
 
 
-def analysis_files():
-    return [path for shown in analyses_shown().values() for paths in shown["files"].values() for path in paths]
+def page_target(wildcards):
+    """The named target that a page shows; none for the page of the bare snakemake."""
+    return None if wildcards.page == "README" else wildcards.page
+
+
+def page_inputs(wildcards):
+    target = page_target(wildcards)
+    shown, tables, figures = analyses_shown(target), made(TABLES, target), made(FIGURES, target)
+    return {
+        "metrics": list(metrics_of(GRID).values()) if target is None else [],
+        "analyses": [path for each in shown.values() for paths in each["files"].values() for path in paths],
+        "tables": expand(rules.table.output.markdown, table=tables),
+        "figures": expand(rules.figure.output.png, figure=figures),
+        "vectors": expand(rules.figure.output.svg, figure=figures),
+        "records": every(rules.prepare.output.record, configured_runs(target)),
+    }
+
+
+def page_settings(wildcards):
+    """What a page says, without what is read from files."""
+    target = page_target(wildcards)
+    kept = {key: value for key, value in config.items() if key not in ("mirror", "directories")}
+    return {
+        "target": target,
+        "config": kept | {"analyses": {name: config["analyses"][name] for name in parts_of(target) if name != GRID}},
+        "facts": grid_facts() if target is None else [],
+        "analyses": analyses_shown(target),
+        "tables": made(TABLES, target),
+        "figures": made(FIGURES, target),
+        "captions": {
+            name: item["caption"] for items in (TABLES, FIGURES) for name, item in items.items() if name in made(items, target)
+        },
+    }
 
 
 def table_inputs(wildcards):

@@ -80,7 +80,7 @@ rule time_inference:
 
 rule predicted:
     input:
-        every(rules.time_inference.output[0], analysis_facts("mask_budgets")),
+        every(rules.time_inference.output[0], analysis_facts("mask_budgets") if "mask_budgets" in parts_of(None) else []),
         # the shards too: one that was deleted is predicted again
         list(dict.fromkeys(shard for facts in certified_facts() for shard in gather.shard(rules.predict.output[0], **facts))),
         every(rules.gather_predictions.output[0], certified_facts()),

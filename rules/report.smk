@@ -116,34 +116,35 @@ ruleorder: figure_training_curves > figure
 
 rule page:
     input:
-        metrics=metrics_of(GRID).values(),
-        analyses=analysis_files(),
-        tables=expand(rules.table.output.markdown, table=made(TABLES)),
-        figures=expand(rules.figure.output.png, figure=made(FIGURES)),
-        vectors=expand(rules.figure.output.svg, figure=made(FIGURES)),
-        records=every(rules.prepare.output.record, configured_runs()),
+        unpack(page_inputs),
     output:
-        f"{REPORTS}/README.md",
+        f"{REPORTS}/{{page}}.md",
     log:
-        f"{LOGS}/page.log",
+        f"{LOGS}/page/{{page}}.log",
     benchmark:
-        f"{BENCHMARKS}/page.tsv"
+        f"{BENCHMARKS}/page/{{page}}.tsv"
     params:
-        config={key: value for key, value in config.items() if key not in ("mirror", "directories")},
-        captions={name: item["caption"] for name, item in (TABLES | FIGURES).items()},
-        facts=grid_facts(),
-        analyses=analyses_shown(),
-        tables=made(TABLES),
-        figures=made(FIGURES),
+        shown=page_settings,
         code=adapter_code("page.py"),
     message:
-        "Writing the page of results"
+        "Writing the page of results {wildcards.page}"
     script:
         "../workflow/scripts/page.py"
 
 
 rule reported:
     input:
-        rules.page.output,
+        f"{REPORTS}/README.md",
         expand([*rules.table.output], table=made(TABLES)),
         expand([*rules.figure.output], figure=made(FIGURES)),
+
+
+for target in config["targets"]:
+
+    rule:
+        name:
+            target
+        input:
+            f"{REPORTS}/{target}.md",
+            expand([*rules.table.output], table=made(TABLES, target)),
+            expand([*rules.figure.output], figure=made(FIGURES, target)),

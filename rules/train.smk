@@ -16,7 +16,7 @@ rule train:
         f"{BENCHMARKS}/train/{RUN}.tsv"
     threads: 1
     resources:
-        gpu=GPU_SLOTS,
+        gpu=lambda wildcards: GPU_SLOTS * training_settings(wildcards)["gpus"],
     params:
         dataset=dataset_of,
         data=data_identity,
@@ -28,6 +28,31 @@ rule train:
         "Training {wildcards.model} on {wildcards.dataset}: {wildcards.training}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/train.py"
+
+
+rule time_training:
+    input:
+        files=source_files,
+        index=rules.prepare.output.index,
+    output:
+        f"{RESULTS}/training_times/{{dataset}}/{{model}}.json",
+    log:
+        f"{LOGS}/time_training/{{dataset}}/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/time_training/{{dataset}}/{{model}}.tsv"
+    # all of them, so that nothing else runs while the clock does
+    threads: workflow.cores
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        trainings=timed_trainings,
+        device=config["device"],
+        code=training_timing_code,
+    message:
+        "Timing training steps: {wildcards.model} on {wildcards.dataset}"
+    script:
+        "../workflow/scripts/time_training.py"
 
 
 rule trained:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -53,6 +54,7 @@ def table() -> pd.DataFrame:
             {
                 "model": model,
                 "dtype": dtype,
+                "compiled": False,
                 "contender": contender,
                 "batch_size": 16,
                 "passes_per_second": rate,
@@ -91,6 +93,27 @@ def test_every_contender_is_timed_in_every_dtype(small: list[Small]) -> None:
     assert (engines["batch_size"] == found.loc[found["contender"] == bench.FORWARD, "batch_size"].to_numpy().repeat(2)).all()
 
 
+def test_compiled_contenders_run_one_compiled_classifier_in_the_same_batches(
+    small: list[Small], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []
+
+    def compiled(model: Small, **_: object) -> Callable[[torch.Tensor], torch.Tensor]:
+        def classify(images: torch.Tensor) -> torch.Tensor:
+            called.append(len(images))
+            logits: torch.Tensor = model(images)
+            return logits
+
+        return classify
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    found = bench.speed(["resnet18"], MASKS, dtypes=["float32"], compiled=True, rounds=1)
+    assert found["compiled"].tolist() == [False] * 4 + [True] * 3
+    assert found["batch_size"].iloc[1:].nunique() == 1
+    assert set(called) == {found["batch_size"].iloc[-1]}
+    assert found["of_forward"].iloc[4] == 1
+
+
 def test_the_plain_loop_classifies_masked_images_pair_by_pair() -> None:
     model, images = Small(), torch.randn(16, 3, 32, 32)
     assert bench._plain_loop(model, images, MASKS, 160)() == 160
@@ -109,7 +132,7 @@ def test_a_turn_of_the_plain_loop_makes_about_as_many_passes_as_the_others() -> 
 
 def test_a_turn_of_forward_passes_fills_every_batch() -> None:
     model = Small()
-    assert bench._forward(model, (32, 32), "float32", "cpu", 8, 20)() == 24
+    assert bench._forward(Engine(model, MASKS, batch_size=8), 20, "cpu")() == 24
     assert [tuple(batch.shape) for batch in model.seen] == [(8, 3, 32, 32)] * 3
     assert all(batch.is_contiguous(memory_format=torch.channels_last) for batch in model.seen)
 
@@ -138,7 +161,7 @@ def test_batches_that_do_not_fit_are_not_chosen(monkeypatch: pytest.MonkeyPatch)
                 raise torch.OutOfMemoryError
             return super().forward(images)
 
-    assert bench._best_batch(Limited(), (32, 32), "float32", "cpu") in (8, 16)
+    assert bench._best_batch(Limited(), MASKS, "float32", "cpu") in (8, 16)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units")
@@ -159,6 +182,10 @@ def test_the_figure_shows_every_rate_with_its_ratio(table: pd.DataFrame) -> None
     assert [panel.get_title(loc="left") for panel in figure.axes] == ["resnet18", "vit_tiny_patch16_224"]
     for panel in figure.axes:
         assert sorted(round(bar.get_width()) for bar in panel.patches if bar.get_width()) == [100, 180, 190, 200]
+        assert [label.get_text() for label in panel.get_yticklabels()][:2] == [
+            "plain loop, float32",
+            "forward passes alone, float32",
+        ]
         assert [text.get_text().strip() for text in panel.texts] == ["1.00x", "2.00x", "1.90x", "1.80x"]
         assert panel.get_xlabel() == "forward passes a second"
     assert figure.get_suptitle().endswith("some processor")
@@ -202,6 +229,7 @@ def test_the_command_writes_and_prints(
     assert asked["models"] == ["resnet18"]
     assert len(asked["masks"]) == 4
     assert (asked["rounds"], asked["device"], asked["dtypes"]) == (2, "cpu", ["float32", "bfloat16"])
+    assert asked["compiled"] is False
     printed = capsys.readouterr()
     assert "matrix mode" in printed.out
     assert "12.5" in printed.out

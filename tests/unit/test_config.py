@@ -149,11 +149,18 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
     assert filled["trainings"]["plain"] == {
         "strategy": "plain",
         "start_from": None,
+        "pretrained": False,
         "epochs": 3,
         "batch_size": 64,
+        "optimizer": "adamw",
         "learning_rate": 0.01,
         "weight_decay": 0.05,
+        "momentum": 0.9,
         "warmup_epochs": 1,
+        "decay_after": [],
+        "precision": "float32",
+        "gpus": 1,
+        "refresh_every": 1,
         "label_smoothing": 0,
         "shift": 2,
         "calibration_masks": 16,
@@ -173,7 +180,11 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "challenger": {"numerical_margin": 0.0001},
         "minority_reports": {},
     }
-    assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {"seeds": [0], "mode": "certificate"}
+    assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {
+        "seeds": [0],
+        "target": None,
+        "mode": "certificate",
+    }
     assert filled["evaluate"] == {"confidence": 0.95}
     assert filled["report"] == {"palette": "colorblind", "font_size": 9, "resolution": 160, "example_image": None}
 
@@ -215,7 +226,8 @@ def test_keys_that_yaml_reads_as_numbers_are_names() -> None:
 # --- what each fault is answered with ----------------------------------------------------------------------------------------
 
 TRAINING_KEYS = (
-    "strategy, start_from, epochs, batch_size, learning_rate, weight_decay, warmup_epochs, label_smoothing, shift, "
+    "strategy, start_from, pretrained, epochs, batch_size, optimizer, learning_rate, weight_decay, momentum, warmup_epochs, "
+    "decay_after, precision, gpus, refresh_every, label_smoothing, shift, "
     "calibration_masks, cutout_size, patch_size, mask_budgets"
 )
 NAME = "write a name in lower-case letters, digits and underscores, for example"
@@ -304,6 +316,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("mirror", 5, 'mirror: 5 is wrong; write a text or null, for example "/media/usb/patchcert"'),
     ("mirror", ["a"], 'mirror: ["a"] is wrong; write a text or null, for example "/media/usb/patchcert"'),
     ("study", 5, 'study: 5 is wrong; write a text, for example "default"'),
+    ("trainings.plain.pretrained", 1, "trainings.plain.pretrained: 1 is wrong; write true or false, for example true"),
     ("trainings.plain.epochs", "ten", 'trainings.plain.epochs: "ten" is wrong; write a whole number, for example 10'),
     ("trainings.plain.epochs", 2.0, "trainings.plain.epochs: 2.0 is wrong; write a whole number, for example 10"),
     ("trainings.plain.epochs", True, "trainings.plain.epochs: true is wrong; write a whole number, for example 10"),
@@ -366,7 +379,8 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "trainings.plain.strategy",
         "greedy",
-        'trainings.plain.strategy: "greedy" is wrong; write plain or random_cutout or greedy_cutout',
+        'trainings.plain.strategy: "greedy" is wrong; write plain or random_cutout or random_masks or gutout or '
+        "greedy_cutout or grid_cutout",
     ),
     ("predict.dtype", "float16", 'predict.dtype: "float16" is wrong; write float32 or bfloat16'),
     (
@@ -375,7 +389,7 @@ FAULTS: list[tuple[str, Any, str]] = [
         'analyses.patch_shapes.mode: "full" is wrong; write certificate or matrix',
     ),
     # a value that is too small, too large, empty or repeated
-    ("trainings.plain.epochs", 0, "trainings.plain.epochs: 0 is wrong; write a number from 1 up, for example 10"),
+    ("trainings.plain.epochs", -1, "trainings.plain.epochs: -1 is wrong; write a number from 0 up, for example 10"),
     (
         "trainings.plain.learning_rate",
         0,
@@ -642,14 +656,45 @@ def test_no_message_is_noise(path: str, value: Any) -> None:
             assert noise not in line
 
 
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            {"epochs": 0},
+            "configuration key trainings.plain.epochs: 0 would teach nothing; write a number from 1 up, or pretrained: true",
+        ),
+        (
+            {"pretrained": True, "start_from": "other"},
+            "configuration key trainings.plain.pretrained: true, and start_from is other, a second start; write false, or take "
+            "start_from out",
+        ),
+    ],
+)
+def test_a_training_starts_from_one_place(block: dict[str, Any], message: str) -> None:
+    other = {"other": {"strategy": "plain", "epochs": 1, "learning_rate": 0.1}}
+    config = MINIMAL | {"trainings": {"plain": MINIMAL["trainings"]["plain"] | block} | other}
+    with pytest.raises(InputError) as caught:
+        complete(config)
+    assert str(caught.value) == message
+    complete(MINIMAL | {"trainings": {"plain": MINIMAL["trainings"]["plain"] | {"epochs": 0, "pretrained": True}}})
+
+
+def test_an_analysis_names_a_target_that_there_is() -> None:
+    analysis = FULL["analyses"]["patch_shapes"] | {"target": "extra"}
+    with pytest.raises(
+        InputError, match=r"analyses\.patch_shapes\.target: \"extra\" is not under targets; did you mean 'extras'"
+    ):
+        complete(FULL | {"analyses": {"patch_shapes": analysis}, "targets": {"extras": {"cost": "5 minutes"}}})
+
+
 def test_each_of_several_faults_has_its_line() -> None:
-    config = changed("trainings.plain.epochs", 0)
+    config = changed("trainings.plain.epochs", -1)
     config["device"] = "gpu"
     config["runs"][0]["sedes"] = [1]
     assert messages(config) == [
         'configuration key device: "gpu" is wrong; write cpu or cuda',
         "configuration key runs.0.sedes: unknown key; did you mean 'seeds'? Write for example seeds: [0, 1, 2]",
-        "configuration key trainings.plain.epochs: 0 is wrong; write a number from 1 up, for example 10",
+        "configuration key trainings.plain.epochs: -1 is wrong; write a number from 0 up, for example 10",
     ]
 
 
@@ -757,7 +802,9 @@ def test_a_key_is_required_or_has_a_default_or_is_said_to_be_optional(
     name = place.split(".")[-1]
     if name not in ("NAME", "N"):
         required = name in parent.get("required", [])
-        optional = bool(re.search(r"\((random|greedy)_cutout only\)|; optional\.", node["description"]))
+        optional = bool(
+            re.search(r"\((random_cutout|strategies with the certificate's masks) only\)|; optional\.", node["description"])
+        )
         assert [required, "default" in node, optional].count(True) == 1
 
 
@@ -792,7 +839,7 @@ def test_every_name_that_timm_publishes_can_be_configured() -> None:
 def test_a_strategys_own_keys_are_described_as_its_own() -> None:
     training = schema()["properties"]["trainings"]["additionalProperties"]
     for case in training["allOf"]:
-        strategy = case["if"]["properties"]["strategy"]["const"]
+        strategy = case["if"]["properties"]["strategy"].get("const", "strategies with the certificate's masks")
         for key in case["then"].get("required", []):
             assert f"({strategy} only)" in training["properties"][key]["description"]
 
@@ -860,18 +907,20 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "| `trainings.NAME.epochs` | whole number from 1 | required | Passes over the training images. | `10` |",
+        "| `trainings.NAME.epochs` | whole number from 0 | required | Passes over the training images; 0 takes published "
+        "weights as they are. | `10` |",
         "| `trainings.NAME.batch_size` | whole number from 1 | `64` | Images a step. | `64` |",
         "| `evaluate.confidence` | number above 0 below 1 | `0.95` | Level of the Wilson intervals of accuracies. | `0.95` |",
         "| `runs.N.seeds` | list of whole numbers from 0 | `[0]` | Seeds of the training runs. | `[0, 1, 2]` |",
         '| `trainings.NAME.cutout_size` | `[rows, columns]` | required with `"random_cutout"` | Rows and columns',
-        '| `trainings.NAME.mask_budgets` | list of `[rows, columns]`, at most 2 | required with `"greedy_cutout"` |',
+        "| `trainings.NAME.mask_budgets` | list of `[rows, columns]`, at most 2 | "
+        'required with `"random_masks"` or `"gutout"` or `"greedy_cutout"` or `"grid_cutout"` |',
         "| `mirror` | text or `null` | `null` |",
         '| `device` | `"cpu"` or `"cuda"` | `"cpu"` |',
         "| `datasets.NAME.source` | name | required |",
         "| `defenses.double_masking` | block | required |",
         "| `runs.N.models` | list of names | required |",
-        "| `analyses` | block | `{}` | PatchCleanser's analyses",
+        "| `analyses` | block | `{}` | The papers' analyses",
         "| `analyses.NAME.budgets` | list of `[rows, columns]` | required | Masks along the rows and along the columns. |",
         '| `analyses.NAME.mode` | `"certificate"` or `"matrix"` | `"certificate"` |',
         "| `predict.batch_size` | whole number from 1 or `null` | `null` |",

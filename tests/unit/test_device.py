@@ -1,73 +1,21 @@
-"""Masks as pixels on a device, weights laid out for it, and what it is called."""
+"""Devices: weights laid out for them, GPUs that a job holds, and what they are called."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from patchcert import InputError, device
-from patchcert.device import box_pixels, device_name, mask_out, masked_copies, on_device, own_gpu
-from patchcert.masks import mask_set
+from patchcert.device import device_name, on_device, own_gpus
 
 torch.set_num_threads(1)
-
-MASKS = mask_set((9, 7), (3, 2), (2, 3))  # six masks, of 6x3 pixels
-
-
-@pytest.fixture(scope="module")
-def images() -> torch.Tensor:
-    return torch.randn(11, 3, 9, 7, generator=torch.Generator().manual_seed(5))
-
-
-def test_boxes_become_pixels() -> None:
-    boxes = np.array([[[0, 2, 1, 3]], [[1, 1, 0, 4]]])
-    expected = [[[[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]], [[[0] * 4] * 3]]
-    pixels = box_pixels(boxes, (3, 4))
-    assert pixels.dtype == torch.bool
-    assert pixels.int().tolist() == expected
-    assert box_pixels(boxes[0, 0], (3, 4)).int().tolist() == expected[0][0]
-    every = box_pixels(MASKS.boxes, (9, 7))
-    assert every.shape == (6, 9, 7)
-    for picture, (top, bottom, left, right) in zip(every, MASKS.boxes.tolist(), strict=True):
-        assert picture.sum() == picture[top:bottom, left:right].sum() == (bottom - top) * (right - left) == 18
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [lambda images: images, lambda images: images.contiguous(memory_format=torch.channels_last)],
-    ids=["contiguous", "channels-last"],
-)
-def test_masked_copies(images: torch.Tensor, layout: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    given = layout(images.clone())
-    rows = torch.tensor([4, 0, 4])
-    hidden = box_pixels(MASKS.boxes[[0, 3, 5]], (9, 7))
-    copies = masked_copies(given, rows, hidden, fill=7.0)
-    expected = images[rows].clone()
-    for copy, (top, bottom, left, right) in zip(expected, MASKS.boxes[[0, 3, 5]], strict=True):
-        copy[:, top:bottom, left:right] = 7.0
-    assert torch.equal(copies, expected)
-    assert copies.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(given, images)
-    assert (masked_copies(given, rows, hidden)[0, :, 0, 0] == 0).all()
-
-
-def test_mask_out_hides_pixels_of_all_channels_and_leaves_its_input(images: torch.Tensor) -> None:
-    hidden = box_pixels(MASKS.boxes[[0, 3, 5]], (9, 7))
-    given = images[:3].clone()
-    shown = mask_out(given, hidden, fill=-2.0)
-    assert torch.equal(shown, masked_copies(given, torch.arange(3), hidden, -2.0))
-    assert torch.equal(given, images[:3])
-    assert (mask_out(given, hidden)[:, 1][hidden] == 0).all()
-    assert torch.equal(mask_out(given, hidden)[:, 1][~hidden], given[:, 1][~hidden])
 
 
 def test_weights_are_laid_out_channels_last() -> None:
@@ -94,23 +42,33 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
 
 
 def test_jobs_that_run_at_once_get_different_gpus(gpus: list[int], caplog: pytest.LogCaptureFixture) -> None:
-    with own_gpu("cuda"), own_gpu("cuda"):
+    with own_gpus("cuda"), own_gpus("cuda"):
         assert gpus == [0, 1]
-        with caplog.at_level(logging.WARNING), own_gpu("cuda"):
+        with caplog.at_level(logging.WARNING), own_gpus("cuda"):
             assert gpus == [0, 1]  # a third one shares what is current
         assert "all 2 GPUs are held by other jobs" in caplog.text
-    with own_gpu("cuda"):
+    with own_gpus("cuda"):
         assert gpus == [0, 1, 0]  # given back
 
 
+def test_a_job_gets_as_many_gpus_as_it_wants_if_they_are_free(gpus: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    with own_gpus("cuda", 2) as held:
+        assert held == (0, 1)
+        assert gpus == [0]
+    with own_gpus("cuda") as first, own_gpus("cuda", 2) as second:
+        assert (first, second) == ((0,), (1,))
+        assert "2 GPUs are wanted and 1 are free" in caplog.text
+    assert gpus == [0, 0, 1]
+
+
 def test_a_processor_needs_no_gpu(gpus: list[int]) -> None:
-    with own_gpu("cpu"):
+    with own_gpus("cpu"):
         assert gpus == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_machine_without_a_gpu_holds_none() -> None:
-    with own_gpu("cuda"):
+    with own_gpus("cuda"):
         assert not torch.cuda.is_available()
 
 

@@ -579,8 +579,8 @@ def test_both_ways_to_fill_hide_the_same_pixels(images: torch.Tensor, masks: Mas
     rows = np.resize(np.arange(11), len(areas))
     given = images.permute(0, 2, 3, 1).contiguous()
     by_box, by_pixel = given[rows], given[rows]
-    engine._fill_by_box(by_box, engine._areas[areas])
-    engine._fill_by_pixel(by_pixel, engine._areas[areas])
+    engine._copies._fill_by_box(by_box, engine._areas[areas])
+    engine._copies._fill_by_pixel(by_pixel, engine._areas[areas])
     hidden, of_pair = hidden_pixels(masks), masks.areas.of_pair
     drawn = {int(area): hidden[first] | hidden[second] for area, (first, second) in zip(of_pair, masks.pairs, strict=True)}
     drawn[engine.unmasked_area] = np.zeros(SIZE, dtype=bool)
@@ -673,7 +673,7 @@ def test_a_compiled_classifier_sees_batches_of_one_shape(
     shapes: set[tuple[int, ...]] = set()
 
     def compiled(given: nn.Module, **options: object) -> Callable[[torch.Tensor], torch.Tensor]:
-        assert given is model
+        assert given is not model
         assert options == {"dynamic": False}
 
         def run(batch: torch.Tensor) -> torch.Tensor:
@@ -707,6 +707,12 @@ def test_a_compiled_classifier_gives_the_same_labels(
     assert expected.margins.min() > 1e-4
     assert (found.labels == expected.labels).all()
     np.testing.assert_allclose(found.margins, expected.margins, rtol=1e-3, atol=1e-5)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.neg_()
+    changed = Engine(model, MASKS, batch_size=16, compiled=True).matrix(images)
+    np.testing.assert_allclose(changed.margins, Engine(model, MASKS).matrix(images).margins, rtol=1e-3, atol=1e-5)
+    assert not np.allclose(changed.margins, found.margins)
     torch.compiler.reset()
 
 

@@ -191,14 +191,17 @@ CONFIG: dict[str, Any] = {
     "datasets": {"digits": {"image_size": [32, 40]}, "unused": {"image_size": [8, 8]}},
     "runs": [{"seeds": [10, 9]}, {"seeds": [1, 9]}],
     "defenses": {"double_masking": {"patch_sizes": [[5, 5], [5, 8]], "mask_budgets": [[6, 6], [3, 3]]}},
+    "targets": {"extra": {"cost": "5 minutes"}},
     "analyses": {
         "patch_shapes": {
+            "seeds": [3],
             "models": ["small_vit", "small_resmlp"],
             "trainings": ["random_cutout"],
             "patches": ["area-10", [3, 3], "2-of-3x3"],
             "budgets": [[5, 5]],
         },
         "mask_budgets": {
+            "seeds": [3],
             "models": ["small_vit"],
             "trainings": ["plain"],
             "patches": [[5, 5]],
@@ -216,7 +219,7 @@ FOUND = {
 }
 
 
-def page_of(results: pd.DataFrame, ledger: pd.DataFrame) -> str:
+def page_of(results: pd.DataFrame, ledger: pd.DataFrame, target: str | None = None) -> str:
     return page(
         CONFIG,
         FOUND,
@@ -224,8 +227,20 @@ def page_of(results: pd.DataFrame, ledger: pd.DataFrame) -> str:
         {"mask_set": ("What the figure shows.", "figures/mask_set.png")},
         {"python": "3.11.7", "torch": "2.8.0"},
         {"digits": {"calibration": 50, "test": 30, "train": 200}},
-        3,
+        target=target,
+        near_flips=3,
     )
+
+
+def test_the_page_of_a_named_target(results: pd.DataFrame, ledger: pd.DataFrame) -> None:
+    main, text = page_of(results, ledger), page_of(results, ledger, "extra")
+    assert "* Further results, which `snakemake extra` makes in 5 minutes: [extra](extra.md)." in main
+    assert "# Results of the golden test study: extra" in text
+    assert "Written by `snakemake extra`, which takes 5 minutes; do not edit." in text
+    assert "[the main page](README.md)" in text
+    assert "Grid of runs: double masking" not in text
+    assert "Near flips" not in text
+    assert "* Analysis `patch_shapes`" in text
 
 
 def test_the_page_is_as_it_was(results: pd.DataFrame, ledger: pd.DataFrame, golden: Callable[[Path, str], None]) -> None:

@@ -14,13 +14,15 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from patchcert import InputError
-from patchcert.device import box_pixels, mask_out
+from patchcert import InputError, masking
+from patchcert.masking import box_pixels, mask_out
 from patchcert.masks import MaskSet, mask_set
-from patchcert.training import strategy as strategy_module
 from patchcert.training.strategies.greedy_cutout import GreedyCutout, MultiSizeGreedyCutout
+from patchcert.training.strategies.grid_cutout import GridCutout
+from patchcert.training.strategies.gutout import Gutout
 from patchcert.training.strategies.random_cutout import RandomCutout
-from patchcert.training.strategy import Strategy, random_pairs, searching, strategy, worst
+from patchcert.training.strategies.random_masks import RandomMasks
+from patchcert.training.strategy import Search, Strategy, random_pairs, searching, strategy
 
 torch.set_num_threads(1)
 
@@ -29,7 +31,22 @@ GREEDY_6X6 = GREEDY_3X3 | {"mask_budgets": [[6, 6]]}
 MULTI_SIZE = GREEDY_3X3 | {"mask_budgets": [[3, 3], [6, 6]]}
 RANDOM = {"strategy": "random_cutout", "cutout_size": [18, 18]}
 PLAIN = {"strategy": "plain"}
-EVERY = {"plain": PLAIN, "random": RANDOM, "greedy 3x3": GREEDY_3X3, "greedy 6x6": GREEDY_6X6, "multi-size": MULTI_SIZE}
+RANDOM_MASKS = MULTI_SIZE | {"strategy": "random_masks"}
+GUTOUT, GUTOUT_BOTH = (settings | {"strategy": "gutout"} for settings in (GREEDY_3X3, MULTI_SIZE))
+GRID_3X3, GRID_6X6 = (settings | {"strategy": "grid_cutout"} for settings in (GREEDY_3X3, GREEDY_6X6))
+EVERY = {
+    "plain": PLAIN,
+    "random": RANDOM,
+    "random masks": RANDOM_MASKS,
+    "greedy 3x3": GREEDY_3X3,
+    "greedy 6x6": GREEDY_6X6,
+    "multi-size": MULTI_SIZE,
+    "grid 3x3": GRID_3X3,
+    "grid 6x6": GRID_6X6,
+    "gutout": GUTOUT,
+    "gutout both": GUTOUT_BOTH,
+}
+RANDOMLY = ("random", "random masks")
 
 
 class Toy(torch.nn.Module):
@@ -71,11 +88,10 @@ def nothing() -> torch.Generator:
 
 def exhaustive(model: Toy, images: torch.Tensor, labels: torch.Tensor, masks: MaskSet) -> list[set[int]]:
     """The pair of masks with the highest loss for each image, by trying all of them."""
-    pixels = box_pixels(masks.boxes, masks.image_size)
     losses = []
     with searching(model):
         for first, second in masks.pairs.tolist():
-            hidden = (pixels[first] | pixels[second]).expand(len(images), -1, -1)
+            hidden = masks.boxes[[first, second]][None].repeat(len(images), axis=0)
             losses.append(cross_entropy(model(mask_out(images, hidden)), labels, reduction="none"))
     model.seen.clear()
     return [set(masks.pairs[best].tolist()) for best in torch.stack(losses).argmax(dim=0).tolist()]
@@ -177,9 +193,8 @@ def reference_multi_size(
     """Section 3.4 of the paper read aloud for one image of label 0: worst masks of each size, and the small ones tried."""
 
     def loss(image: torch.Tensor, masks: MaskSet, mask: int) -> float:
-        hidden = box_pixels(masks.boxes[mask], masks.image_size)[None]
         with searching(model):
-            return float(cross_entropy(model(mask_out(image, hidden)), zeros(1)))
+            return float(cross_entropy(model(mask_out(image, masks.boxes[mask][None, None])), zeros(1)))
 
     image_large, image_small = image, image
     chosen_large: list[int] = []
@@ -191,8 +206,8 @@ def reference_multi_size(
         under = small.fewest_covering(large.boxes[chosen_large[-1]]).tolist()
         tried.append(under)
         chosen_small.append(under[int(np.argmax([loss(image_small, small, mask) for mask in under]))])
-        image_large = mask_out(image_large, box_pixels(large.boxes[chosen_large[-1]], large.image_size)[None])
-        image_small = mask_out(image_small, box_pixels(small.boxes[chosen_small[-1]], small.image_size)[None])
+        image_large = mask_out(image_large, large.boxes[chosen_large[-1]][None, None])
+        image_small = mask_out(image_small, small.boxes[chosen_small[-1]][None, None])
     model.seen.clear()
     return chosen_large, chosen_small, tried
 
@@ -219,7 +234,7 @@ def test_multi_size_masks_at_224_pixels_are_the_four_under_each_large_one() -> N
     large, small = (mask_set((224, 224), (39, 39), budget) for budget in ((3, 3), (6, 6)))
     plan = MultiSizeGreedyCutout(large, small)
     assert plan.under.shape == (9, 4)
-    for box, under in zip(large.boxes, plan.under.tolist(), strict=True):
+    for box, under in zip(large.boxes, plan.under, strict=True):
         covered = box_pixels(small.boxes[under], (224, 224)).any(dim=0)
         assert (covered | ~box_pixels(box, (224, 224))).all()
         assert len(set(under)) == 4
@@ -234,14 +249,89 @@ def test_a_large_mask_with_fewer_small_ones_tries_no_other() -> None:
         assert set(under) == set(small.fewest_covering(box).tolist())
 
 
+# --- the exhaustive search ---------------------------------------------------------------------------------------------------
+
+
+def test_the_exhaustive_search_finds_what_greedy_misses() -> None:
+    masks = mask_set((24, 24), (1, 1), (3, 3))
+    model = pair_score(masks, {(4,): 1.0, (2, 4): 2.0, (1, 7): 9.0})
+    (hidden,) = GridCutout(masks).hidden(model, ones(2, (24, 24)), torch.tensor([0, 0]), nothing())
+    assert [pair_of(pixels, masks) for pixels in hidden] == [{1, 7}] * 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_exhaustive_search_is_the_argmax_over_all_pairs(seed: int) -> None:
+    masks = mask_set((32, 32), (5, 5), (3, 3))
+    model = linear(torch.randn(32, 32, generator=torch.Generator().manual_seed(seed)) * 0.1)
+    images = torch.stack([torch.ones(3, 32, 32), torch.full((3, 32, 32), 0.5)])
+    wanted = exhaustive(model, images, torch.tensor([0, 1]), masks)
+    (boxes,) = GridCutout(masks).boxes(model, images, torch.tensor([0, 1]), nothing())
+    numbers = {tuple(box): number for number, box in enumerate(masks.boxes.tolist())}
+    assert [{numbers[tuple(box)] for box in pair} for pair in boxes.tolist()] == wanted
+
+
+# --- guided by Grad-CAM ------------------------------------------------------------------------------------------------------
+
+
+class Salient(torch.nn.Module):
+    """A classifier whose Grad-CAM for label 0 is the red channel, wherever it is not masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = torch.nn.Sequential(torch.nn.Identity())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        red = self.stages(images)[:, 0].sum(dim=(1, 2))
+        return torch.stack([red, -red], dim=1)
+
+
+@pytest.mark.parametrize("budget", [(3, 3), (6, 6)])
+def test_gutout_hides_what_is_most_salient_in_two_rounds(budget: tuple[int, int]) -> None:
+    masks = mask_set((32, 32), (5, 5), budget)
+    images = torch.rand(4, 3, 32, 32, generator=nothing()) ** 8
+    red = images[:, 0].clone()
+    wanted = []
+    for map_ in red.numpy():
+        chosen = []
+        for _ in range(2):
+            sums = [map_[top:bottom, left:right].sum() for top, bottom, left, right in masks.boxes]
+            chosen.append(int(np.argmax(sums)))
+            top, bottom, left, right = masks.boxes[chosen[-1]]
+            map_[top:bottom, left:right] = 0
+        wanted.append(masks.boxes[chosen].tolist())
+    plan = Gutout([masks])
+    assert plan.boxes(Salient(), images, zeros(4), nothing()).tolist() == [wanted]
+    assert plan.passes == 4 * 4, "a forward and a backward pass in each of two rounds"
+
+
+def test_gutout_with_two_sets_makes_two_copies_and_shares_the_first_map() -> None:
+    large, small = (mask_set((32, 32), (5, 5), budget) for budget in ((3, 3), (6, 6)))
+    images = torch.rand(4, 3, 32, 32, generator=nothing())
+    both, alone = Gutout([large, small]), [Gutout([masks]) for masks in (large, small)]
+    found = both.boxes(Salient(), images, zeros(4), nothing())
+    assert found.shape == (2, 4, 2, 4)
+    for copies, plan in zip(found, alone, strict=True):
+        assert np.array_equal(copies, plan.boxes(Salient(), images, zeros(4), nothing())[0])
+    assert (both.copies, both.passes) == (2, 6 * 4)
+
+
 # --- cost --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("size", "patch"), [((224, 224), [39, 39]), ((32, 32), [5, 5])], ids=["224/39", "32/5"])
 @pytest.mark.parametrize(
     ("settings", "passes", "copies"),
-    [(GREEDY_3X3, 17, 1), (GREEDY_6X6, 71, 1), (MULTI_SIZE, 26, 2), (RANDOM, 0, 1), (PLAIN, 0, 1)],
-    ids=["greedy 3x3", "greedy 6x6", "multi-size", "random", "plain"],
+    [
+        (GREEDY_3X3, 17, 1),
+        (GREEDY_6X6, 71, 1),
+        (MULTI_SIZE, 26, 2),
+        (GRID_3X3, 45, 1),
+        (GRID_6X6, 666, 1),
+        (RANDOM_MASKS, 0, 2),
+        (RANDOM, 0, 1),
+        (PLAIN, 0, 1),
+    ],
+    ids=["greedy 3x3", "greedy 6x6", "multi-size", "grid 3x3", "grid 6x6", "random masks", "random", "plain"],
 )
 def test_extra_passes_are_as_published_and_as_counted(
     size: tuple[int, int], patch: list[int], settings: dict[str, Any], passes: int, copies: int
@@ -249,7 +339,7 @@ def test_extra_passes_are_as_published_and_as_counted(
     plan = strategy(settings | ({"patch_size": patch} if "patch_size" in settings else {}), size)
     model = linear(torch.full(size, 0.001))
     hidden = plan.hidden(model, ones(2, size), zeros(2), nothing())
-    assert (plan.extra_passes, plan.copies) == (passes, copies)
+    assert (plan.passes, plan.copies) == (2 * passes, copies)
     assert model.shown == 2 * passes
     assert hidden.shape == (copies, 2, *size)
     assert hidden.dtype == torch.bool
@@ -260,7 +350,7 @@ def test_a_search_never_shows_more_images_at_once_than_its_batch(monkeypatch: py
     images = torch.rand(5, 3, 32, 32, generator=nothing()) + 0.5
     hidden = []
     for size in (128, 7):
-        monkeypatch.setattr(strategy_module, "SEARCH_BATCH_SIZE", size)
+        monkeypatch.setattr(masking, "BATCH_SIZES", {"cpu": size})
         model = linear(weights)
         hidden.append(strategy(GREEDY_3X3, (32, 32)).hidden(model, images, zeros(5), nothing()))
         assert max(len(batch) for batch in model.seen) <= size
@@ -268,11 +358,10 @@ def test_a_search_never_shows_more_images_at_once_than_its_batch(monkeypatch: py
 
 
 def test_a_tie_goes_to_the_first_candidate() -> None:
-    masks = box_pixels(mask_set((32, 32), (5, 5), (3, 3)).boxes, (32, 32))
+    boxes = mask_set((32, 32), (5, 5), (3, 3)).boxes[[[3, 1, 2], [8, 0, 4]]][:, :, None]
     model = Toy(lambda images: torch.zeros(len(images)))
-    candidates = torch.tensor([[3, 1, 2], [8, 0, 4]])
     with searching(model):
-        assert worst(model, ones(2), zeros(2), masks, candidates).tolist() == [3, 8]
+        assert Search(plan_of("plain"), model, ones(2), zeros(2)).worst(boxes).tolist() == [0, 0]
 
 
 # --- random squares ----------------------------------------------------------------------------------------------------------
@@ -290,7 +379,7 @@ def test_two_squares_an_image_anywhere_partly_outside_allowed() -> None:
 
 def test_squares_have_their_size_rows_before_columns() -> None:
     plan = RandomCutout((30, 40), (3, 10))
-    hidden = plan.calibration_hidden(2000, nothing())
+    hidden = box_pixels(plan.calibration_boxes(2000, nothing()), (30, 40)).any(dim=1)
     rows, columns = hidden.any(dim=2).sum(dim=1), hidden.any(dim=1).sum(dim=1)
     assert int(rows.max()) == 6
     assert int(columns.max()) == 20
@@ -298,21 +387,15 @@ def test_squares_have_their_size_rows_before_columns() -> None:
 
 
 @pytest.mark.parametrize("cutout", [5, 6])
-def test_centres_are_uniform_over_the_image(monkeypatch: pytest.MonkeyPatch, cutout: int) -> None:
-    drawn: list[np.ndarray] = []
-
-    def capture(boxes: np.ndarray, image_size: tuple[int, int]) -> torch.Tensor:
-        drawn.append(boxes)
-        return box_pixels(boxes, image_size)
-
-    monkeypatch.setattr("patchcert.training.strategies.random_cutout.box_pixels", capture)
-    RandomCutout((12, 7), (cutout, cutout)).calibration_hidden(20_000, nothing())
-    (boxes,) = drawn
+def test_centres_are_uniform_over_the_image(cutout: int) -> None:
+    boxes = RandomCutout((12, 7), (cutout, cutout)).calibration_boxes(20_000, nothing())
     assert boxes.shape == (20_000, 2, 4)
-    assert (boxes[:, :, 1] - boxes[:, :, 0] == cutout).all()
-    assert (boxes[:, :, 3] - boxes[:, :, 2] == cutout).all()
     for axis, image in enumerate((12, 7)):
-        centres = boxes[:, :, 2 * axis] + cutout // 2
+        start, stop = boxes[:, :, 2 * axis], boxes[:, :, 2 * axis + 1]
+        assert start.min() == 0
+        assert stop.max() == image
+        # what was cut off at one edge is known from the other
+        centres = np.where(start > 0, start + cutout // 2, stop - cutout + cutout // 2)
         counts = np.bincount(centres.ravel(), minlength=image)
         assert len(counts) == image
         # 40,000 draws: five standard deviations around the mean of each place
@@ -331,13 +414,13 @@ class Small(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolution = torch.nn.Conv2d(3, 4, 3)
+        self.stages = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))
         self.norm = torch.nn.BatchNorm2d(4)
         self.dropout = torch.nn.Dropout(0.5)
         self.head = torch.nn.Linear(4, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.dropout(self.norm(self.convolution(images))).mean(dim=(2, 3)))
+        logits: torch.Tensor = self.head(self.dropout(self.norm(self.stages(images))).mean(dim=(2, 3)))
         return logits
 
 
@@ -363,11 +446,6 @@ def test_a_search_leaves_classifier_images_and_labels_alone(name: str, training:
     assert torch.equal(torch.get_rng_state(), state), "random numbers come only from the generator that was handed over"
     assert all(parameter.grad is None for parameter in model.parameters())
     assert hidden.dtype == torch.bool
-    for copies in hidden:
-        shown = mask_out(images, copies)
-        assert shown.dtype == images.dtype
-        assert torch.equal(shown[~copies[:, None].expand_as(shown)], images[~copies[:, None].expand_as(images)])
-        assert (shown[copies[:, None].expand_as(shown)] == 0).all()
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -377,7 +455,7 @@ def test_the_same_generator_gives_the_same_masks(name: str) -> None:
     plan = plan_of(name)
     first, again, other = (plan.hidden(model, images, labels, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, again)
-    assert torch.equal(first, other) is (name != "random")
+    assert torch.equal(first, other) is (name not in RANDOMLY)
 
 
 @pytest.mark.parametrize("name", ["greedy 3x3", "multi-size"])
@@ -399,28 +477,33 @@ def test_plain_hides_nothing() -> None:
     assert not hidden.any()
 
 
-@pytest.mark.parametrize(("name", "count"), [("plain", 0), ("random", 5), ("greedy 3x3", 5), ("multi-size", 5)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("plain", 0), ("random", 5), ("random masks", 5), ("greedy 3x3", 5), ("multi-size", 5), ("grid 3x3", 5)]
+)
 def test_calibration_draws_are_fixed_by_their_generator(name: str, count: int) -> None:
-    first, again, other = (plan_of(name).calibration_hidden(5, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
-    assert first.shape == (count, 32, 32)
-    assert first.dtype == torch.bool
-    assert torch.equal(first, again)
+    first, again, other = (plan_of(name).calibration_boxes(5, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert first.shape == (count, 2 if count else 0, 4)
+    assert first.dtype == np.int64
+    assert np.array_equal(first, again)
     if count:
-        assert not torch.equal(first, other)
+        assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize(("name", "budget"), [("greedy 3x3", (3, 3)), ("greedy 6x6", (6, 6)), ("multi-size", (6, 6))])
+@pytest.mark.parametrize(
+    ("name", "budget"),
+    [("greedy 3x3", (3, 3)), ("greedy 6x6", (6, 6)), ("multi-size", (6, 6)), ("random masks", (6, 6)), ("grid 6x6", (6, 6))],
+)
 def test_calibration_draws_of_a_search_are_pairs_of_its_finest_masks(name: str, budget: tuple[int, int]) -> None:
-    masks = box_pixels(mask_set((32, 32), (5, 5), budget).boxes, (32, 32))
-    unions = (masks[:, None] | masks[None]).flatten(0, 1)
-    for hidden in plan_of(name).calibration_hidden(20, nothing()):
-        assert (unions == hidden).all(dim=(1, 2)).any()
+    boxes = {tuple(box) for box in mask_set((32, 32), (5, 5), budget).boxes.tolist()}
+    drawn = plan_of(name).calibration_boxes(20, nothing())
+    assert {tuple(box) for box in drawn.reshape(-1, 4).tolist()} <= boxes
 
 
 def test_random_pairs_reach_every_pair() -> None:
-    masks = torch.eye(3, dtype=torch.bool).view(3, 1, 3)
-    found = {tuple(row.flatten().tolist()) for row in random_pairs(masks, 200, nothing())}
-    assert found == {row for row in itertools.product([False, True], repeat=3) if 1 <= sum(row) <= 2}
+    masks = mask_set((32, 32), (5, 5), (2, 2))
+    numbers = {tuple(box): number for number, box in enumerate(masks.boxes.tolist())}
+    found = {(numbers[tuple(first)], numbers[tuple(second)]) for first, second in random_pairs(masks, 500, nothing()).tolist()}
+    assert found == set(itertools.product(range(4), repeat=2))
 
 
 # --- settings ----------------------------------------------------------------------------------------------------------------
@@ -431,10 +514,13 @@ def test_random_pairs_reach_every_pair() -> None:
     [
         (
             {"strategy": "greedy_cut"},
-            "strategies: 'greedy_cut' is unknown; did you mean 'greedy_cutout'? write one of greedy_cutout, plain, "
-            "random_cutout",
+            "strategies: 'greedy_cut' is unknown; did you mean 'greedy_cutout'? write one of greedy_cutout, "
+            "grid_cutout, gutout, plain, random_cutout, random_masks",
         ),
-        ({"strategy": "zzz"}, "strategies: 'zzz' is unknown; write one of greedy_cutout, plain, random_cutout"),
+        (
+            {"strategy": "zzz"},
+            "strategies: 'zzz' is unknown; write one of greedy_cutout, grid_cutout, gutout, plain, random_cutout, random_masks",
+        ),
         (
             GREEDY_3X3 | {"mask_budgets": [[2, 2], [3, 3], [6, 6]]},
             "mask_budgets: 3 of them; write one, or two (large masks first) for the multi-size search",
@@ -442,6 +528,10 @@ def test_random_pairs_reach_every_pair() -> None:
         (
             GREEDY_3X3 | {"mask_budgets": []},
             "mask_budgets: 0 of them; write one, or two (large masks first) for the multi-size search",
+        ),
+        (
+            GRID_3X3 | {"mask_budgets": [[3, 3], [6, 6]]},
+            "mask_budgets: 2 of them; write one for the exhaustive search",
         ),
         (
             GREEDY_3X3 | {"patch_size": [5, 33]},
@@ -456,7 +546,15 @@ def test_settings_that_a_strategy_cannot_take(settings: dict[str, Any], message:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("random", RandomCutout), ("greedy 6x6", GreedyCutout), ("multi-size", MultiSizeGreedyCutout)]
+    ("name", "kind"),
+    [
+        ("random", RandomCutout),
+        ("random masks", RandomMasks),
+        ("gutout both", Gutout),
+        ("greedy 6x6", GreedyCutout),
+        ("multi-size", MultiSizeGreedyCutout),
+        ("grid 6x6", GridCutout),
+    ],
 )
 def test_settings_choose_the_strategy(name: str, kind: type[Strategy]) -> None:
     assert type(plan_of(name)) is kind

@@ -19,10 +19,11 @@ import torch
 
 from patchcert import InputError
 from patchcert.datasets.index import Images
+from patchcert.masks import mask_set
 from patchcert.models import registry
 from patchcert.training import trainer
 from patchcert.training.strategy import strategy
-from patchcert.training.trainer import Run, State, shifted, train
+from patchcert.training.trainer import Learner, Run, State, shifted, train
 
 torch.set_num_threads(1)
 
@@ -38,6 +39,13 @@ SETTINGS: dict[str, Any] = {
     "warmup_epochs": 1,
     "label_smoothing": 0.1,
     "shift": 2,
+    "optimizer": "adamw",
+    "momentum": 0.9,
+    "decay_after": [],
+    "precision": "float32",
+    "pretrained": False,
+    "refresh_every": 1,
+    "gpus": 1,
     "calibration_masks": 3,
     "cutout_size": [18, 18],
 }
@@ -169,8 +177,11 @@ def test_the_search_of_a_strategy_is_recorded(tmp_path: Path) -> None:
         strategy="greedy_cutout", cutout_size=None, patch_size=[5, 5], mask_budgets=[[2, 2], [3, 3]], epochs=1, batch_size=20
     )
     record = json.loads(trained(tmp_path, run)["record.json"])
-    plan = strategy(run.settings, (32, 32))
-    assert (record["extra_passes"], record["copies"]) == (plan.extra_passes, 2)
+    # two rounds of 4 large masks and of the fewest of 9 small ones under each of them
+    under = max(
+        len(mask_set((32, 32), (5, 5), (3, 3)).fewest_covering(box)) for box in mask_set((32, 32), (5, 5), (2, 2)).boxes
+    )
+    assert (record["extra_passes"], record["copies"]) == (2 * (4 + under), 2)
 
 
 def test_nothing_is_written_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,15 +205,15 @@ class Killed(BaseException):
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> list[int]:
-    """Let the n-th call of a function of the trainer end the run; gives the epochs that were begun."""
+    """Let the n-th call of something in the trainer end the run; gives the epochs that were begun."""
     begun: list[int] = []
-    epoch_function = trainer._epoch
-    target = getattr(trainer, name)
+    epoch_function, owner = Learner.epoch, Learner if hasattr(Learner, name) else trainer
+    target = getattr(owner, name)
     calls = 0
 
-    def counted(*arguments: Any) -> Any:
-        begun.append(arguments[-1])
-        return epoch_function(*arguments)
+    def counted(self: Learner, images: Images, epoch: int, searched: np.ndarray | None) -> Any:
+        begun.append(epoch)
+        return epoch_function(self, images, epoch, searched)
 
     def stopping(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
@@ -211,15 +222,15 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> list[int]:
             raise Killed
         return target(*arguments, **named)
 
-    monkeypatch.setattr(trainer, "_epoch", counted)
-    if name != "_epoch":
-        monkeypatch.setattr(trainer, name, stopping)
+    monkeypatch.setattr(Learner, "epoch", counted)
+    if name != "epoch":
+        monkeypatch.setattr(owner, name, stopping)
     return begun
 
 
 @pytest.mark.parametrize(
     ("function", "call", "done"),
-    [("shifted", 2, 0), ("_calibrate", 1, 0), ("shifted", 4, 1), ("_calibrate", 3, 2), ("write_json", 1, 3)],
+    [("shifted", 2, 0), ("calibrate", 1, 0), ("shifted", 4, 1), ("calibrate", 3, 2), ("write_json", 1, 3)],
     ids=["in epoch 0", "after epoch 0 untold", "in epoch 1", "after epoch 2 untold", "while writing"],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
@@ -231,7 +242,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
             trained(tmp_path)
     assert not (tmp_path / "output" / "weights.safetensors").exists()
     assert len(list((tmp_path / "scratch").glob("train-*.pt"))) == (done > 0)
-    begun = stop_at(monkeypatch, "_epoch", 0)
+    begun = stop_at(monkeypatch, "epoch", 0)
     torch.manual_seed(5)
     assert trained(tmp_path) == undisturbed
     assert begun == list(range(done, 3)), "finished epochs are not repeated, and the others are not left out"
@@ -254,11 +265,13 @@ def test_a_killed_run_goes_on_where_the_classifier_draws_random_numbers_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = registry.build
-    monkeypatch.setattr(registry, "build", lambda *facts: torch.nn.Sequential(torch.nn.Dropout(0.3), build(*facts)))
+    monkeypatch.setattr(
+        registry, "build", lambda *facts, **named: torch.nn.Sequential(torch.nn.Dropout(0.3), build(*facts, **named))
+    )
     run = with_settings(epochs=2)
     expected = trained(tmp_path / "a", run)
     with monkeypatch.context() as patch:
-        stop_at(patch, "_calibrate", 2)
+        stop_at(patch, "calibrate", 2)
         with pytest.raises(Killed):
             trained(tmp_path / "b", run)
     torch.manual_seed(5)
@@ -296,7 +309,7 @@ def test_the_state_of_another_run_is_not_taken_up(
     undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        stop_at(patch, "_calibrate", 3)
+        stop_at(patch, "calibrate", 3)
         with pytest.raises(Killed):
             trained(tmp_path, dataclasses.replace(RUN, seed=7))
     (stale,) = (tmp_path / "scratch").iterdir()
@@ -344,13 +357,13 @@ def test_the_best_epoch_and_its_weights_are_kept(
 ) -> None:
     weights = []
 
-    def scripted(model: torch.nn.Module, *_: Any) -> dict[str, float]:
+    def scripted(self: Learner, *_: Any) -> dict[str, float]:
         accuracy, loss = script[len(weights)]
-        weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        weights.append({name: tensor.clone() for name, tensor in self.model.state_dict().items()})
         # the accuracy without masks points elsewhere
         return {"calibration_accuracy": 1 - accuracy, "calibration_masked_accuracy": accuracy, "calibration_loss": loss}
 
-    monkeypatch.setattr(trainer, "_calibrate", scripted)
+    monkeypatch.setattr(Learner, "calibrate", scripted)
     results = trained(tmp_path)
     record = json.loads(results["record.json"])
     assert record["best_epoch"] == best
@@ -360,16 +373,19 @@ def test_the_best_epoch_and_its_weights_are_kept(
     assert all(torch.equal(tensor, weights[best][name]) for name, tensor in model.state_dict().items())
 
 
-def test_calibration_is_over_the_draws_of_masks_and_moves_nothing() -> None:
+def learner(model: torch.nn.Module, run: Run = RUN) -> Learner:
+    return Learner(run, model, torch.optim.SGD(model.parameters(), lr=0.1), strategy(run.settings, run.image_size))
+
+
+@pytest.mark.parametrize("batch_size", [256, 5])
+def test_calibration_is_over_the_draws_of_masks_and_moves_nothing(monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
+    monkeypatch.setattr(trainer, "CALIBRATION_BATCH_SIZE", batch_size)
     torch.manual_seed(0)
     model = registry.build("small_resnetv2", 4, (32, 32)).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     shown = (torch.tensor(PARTS[1].pixels).float() / 255 - 0.5) / 0.5
     labels = torch.tensor(PARTS[1].labels)
-    views = torch.zeros(2, 32, 32, dtype=torch.bool)
-    views[0, :16] = True
-    views[1] = True
-    found = trainer._calibrate(model, views, shown, labels)
+    found = learner(model).calibrate(PARTS[1], np.array([[[0, 16, 0, 32]], [[0, 32, 0, 32]]]))
     assert model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     model.eval()
@@ -392,27 +408,65 @@ def test_calibration_is_over_the_draws_of_masks_and_moves_nothing() -> None:
 def test_the_masks_of_calibration_stay_the_same_in_a_run_and_come_from_its_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[torch.Tensor] = []
-    calibrate = trainer._calibrate
+    seen: list[np.ndarray] = []
+    calibrate = Learner.calibrate
 
-    def watched(model: torch.nn.Module, views: torch.Tensor, *images: torch.Tensor) -> dict[str, float]:
-        seen.append(views.clone())
-        return calibrate(model, views, *images)
+    def watched(self: Learner, images: Images, views: np.ndarray) -> dict[str, float]:
+        seen.append(views.copy())
+        return calibrate(self, images, views)
 
-    monkeypatch.setattr(trainer, "_calibrate", watched)
+    monkeypatch.setattr(Learner, "calibrate", watched)
     for seed in (0, 1):
         trained(tmp_path / str(seed), dataclasses.replace(with_settings(epochs=2), seed=seed))
     assert len(seen) == 4
-    assert torch.equal(seen[0], seen[1])
-    assert torch.equal(seen[2], seen[3])
-    assert not torch.equal(seen[0], seen[2])
+    assert np.array_equal(seen[0], seen[1])
+    assert np.array_equal(seen[2], seen[3])
+    assert not np.array_equal(seen[0], seen[2])
 
 
 def test_without_masks_calibration_is_over_the_images_as_they_are() -> None:
-    model = registry.build("small_resnetv2", 4, (32, 32))
-    shown = torch.tensor(PARTS[1].pixels).float() / 255
-    found = trainer._calibrate(model, torch.zeros(0, 32, 32, dtype=torch.bool), shown, torch.tensor(PARTS[1].labels))
+    found = learner(registry.build("small_resnetv2", 4, (32, 32))).calibrate(PARTS[1], np.zeros((0, 0, 4), dtype=np.int64))
     assert found["calibration_masked_accuracy"] == found["calibration_accuracy"]
+
+
+# --- searches that are kept --------------------------------------------------------------------------------------------------
+
+GREEDY = {"strategy": "greedy_cutout", "cutout_size": None, "patch_size": [5, 5], "mask_budgets": [[2, 2]]}
+
+
+@pytest.mark.parametrize(("refresh_every", "searches"), [(1, 4), (2, 2), (3, 2), (9, 1)])
+def test_a_search_is_kept_for_the_epochs_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refresh_every: int, searches: int
+) -> None:
+    run = with_settings(epochs=4, shift=0, refresh_every=refresh_every, **GREEDY)
+    shown: list[dict[int, np.ndarray]] = []
+    step = Learner.step
+
+    def watched(self: Learner, batch: torch.Tensor, truth: torch.Tensor, boxes: np.ndarray) -> float:
+        known = (torch.tensor(PARTS[0].pixels).float() / 255 - 0.5) / 0.5
+        rows = [int((known == image).flatten(1).all(dim=1).nonzero()) for image in batch]
+        if not shown or len(shown[-1]) == 40:
+            shown.append({})
+        shown[-1] |= dict(zip(rows, boxes[0], strict=True))
+        return step(self, batch, truth, boxes)
+
+    monkeypatch.setattr(Learner, "step", watched)
+    record = json.loads(trained(tmp_path, run)["record.json"])
+    assert record["extra_passes"] == 7 * searches / 4
+    for epoch in range(4):
+        for image in range(40):
+            kept = epoch // refresh_every * refresh_every
+            assert np.array_equal(shown[epoch][image], shown[kept][image])
+
+
+def test_a_killed_run_goes_on_with_the_search_that_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = with_settings(epochs=4, refresh_every=3, **GREEDY)
+    expected = trained(tmp_path / "a", run)
+    with monkeypatch.context() as patch:
+        stop_at(patch, "shifted", 5)
+        with pytest.raises(Killed):
+            trained(tmp_path / "b", run)
+    assert trained(tmp_path / "b", run) == expected
 
 
 # --- start, steps, schedule --------------------------------------------------------------------------------------------------
@@ -471,8 +525,8 @@ def test_copies_of_an_image_keep_its_label(monkeypatch: pytest.MonkeyPatch, tmp_
 
     build = registry.build
 
-    def watched(*arguments: Any) -> torch.nn.Module:
-        model = build(*arguments)
+    def watched(*arguments: Any, **named: Any) -> torch.nn.Module:
+        model = build(*arguments, **named)
         model.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].clone()) if module.training else None)
         return model
 
@@ -555,8 +609,60 @@ def test_shifts_of_oblong_images_reach_as_far_along_both_axes() -> None:
     ],
 )
 def test_the_learning_rate_at_its_corners(warmup: float, epochs: int, epoch: float, wanted: float) -> None:
-    settings = {"warmup_epochs": warmup, "epochs": epochs, "learning_rate": 0.1}
+    settings = {"warmup_epochs": warmup, "epochs": epochs, "learning_rate": 0.1, "decay_after": []}
     assert trainer._learning_rate(settings, epoch) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize(("epoch", "wanted"), [(0, 0.01), (4.99, 0.01), (5, 0.001), (7.99, 0.001), (8, 0.0001), (10, 0.0001)])
+def test_the_learning_rate_is_divided_by_ten_after_the_epochs_that_are_named(epoch: float, wanted: float) -> None:
+    settings = {"warmup_epochs": 0, "epochs": 10, "learning_rate": 0.01, "decay_after": [5, 8]}
+    assert trainer._learning_rate(settings, epoch) == pytest.approx(wanted)
+
+
+def test_stochastic_gradient_descent_takes_its_momentum(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[dict[str, Any]] = []
+    build = torch.optim.SGD
+
+    def watched(parameters: Any, **named: Any) -> torch.optim.SGD:
+        made.append(named)
+        return build(parameters, **named)
+
+    monkeypatch.setattr(torch.optim, "SGD", watched)
+    trained(tmp_path, with_settings(optimizer="sgd", momentum=0.8, epochs=1))
+    assert made == [{"lr": 0.002, "weight_decay": 0.05, "momentum": 0.8}]
+
+
+def test_mixed_precision_trains_and_searches_in_bfloat16(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[bool, torch.dtype]] = []
+    build = registry.build
+
+    def watched(*arguments: Any, **named: Any) -> torch.nn.Module:
+        model = build(*arguments, **named)
+        model.head.register_forward_hook(lambda module, inputs, logits: seen.append((module.training, logits.dtype)))
+        return model
+
+    monkeypatch.setattr(registry, "build", watched)
+    found = trained(tmp_path, with_settings(precision="bfloat16", epochs=1, **GREEDY))
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}
+    assert math.isfinite(json.loads(found["record.json"])["calibration"]["calibration_loss"])
+
+
+def test_published_weights_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[bool] = []
+    model = registry.build("small_resnetv2", 4, (32, 32))
+
+    def build(*arguments: Any, published: bool) -> torch.nn.Module:
+        asked.append(published)
+        return model
+
+    monkeypatch.setattr(registry, "build", build)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = trained(tmp_path, with_settings(pretrained=True, epochs=0))
+    assert asked == [True]
+    kept = registry.safetensors.torch.load(found["weights.safetensors"])
+    assert all(torch.equal(kept[name], tensor) for name, tensor in before.items())
+    record = json.loads(found["record.json"])
+    assert (record["best_epoch"], record["extra_passes"]) == (0, 0)
 
 
 def test_each_step_has_the_learning_rate_of_its_place_in_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

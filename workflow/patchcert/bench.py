@@ -7,11 +7,10 @@ within a round. Weights are random: speed does not depend on them.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from patchcert import InputError
-from patchcert.device import box_pixels, device_name, on_device
+from patchcert.device import device_name
+from patchcert.masking import box_pixels
 from patchcert.masks import MaskSet, Size, mask_set
 from patchcert.predict import DTYPES, Engine
 from patchcert.provenance import environment, whole_file, write_json
@@ -47,6 +47,20 @@ MEMORY_BLOCK = 100
 MEBIBYTE = 2**20
 
 
+class Setting(NamedTuple):
+    """How the classifier is run: its dtype, and whether through ``torch.compile``."""
+
+    dtype: str
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        """As the figure names it."""
+        return f"{self.dtype}, compiled" if self.compiled else self.dtype
+
+
+PLAIN = Setting("float32")
+
+
 class Contender(NamedTuple):
     """Something that is timed: its batch size, and one turn of it, which says how many forward passes it made."""
 
@@ -59,11 +73,12 @@ def speed(
     masks: MaskSet,
     *,
     dtypes: Sequence[str] = tuple(DTYPES),
+    compiled: bool = False,
     device: str = "cpu",
     rounds: int = 3,
     images: int = 1,
 ) -> pd.DataFrame:
-    """Forward passes a second of every contender, a row for each model, dtype and contender.
+    """Forward passes a second of every contender, a row for each model, dtype, contender and way of running the classifier.
 
     The *plain loop* classifies 16 images under one pair of masks after the other, in float32, the masks multiplied onto them.
     *Forward passes alone* see batches that are masked already, channels-last, of the fastest size. *Matrix mode* and
@@ -74,63 +89,72 @@ def speed(
         models: timm's names, without a weight tag where no weights are meant.
         masks: the mask set.
         dtypes: of the engine and of the forward passes alone.
+        compiled: run both through ``torch.compile`` too, with the batch size that is fastest without.
         device: a torch device.
         rounds: turns of each contender.
         images: images that the engine predicts in a turn; the others make as many forward passes.
 
     Returns:
-        ``model``, ``dtype``, ``contender``, ``batch_size``, ``passes_per_second`` (median over the rounds), ``of_forward`` and
-        ``of_plain_loop`` (medians of the ratios within a round), ``images_per_second`` (whole matrices), ``tflops`` (TFLOP a
-        second) and ``of_peak`` (per cent of the device's dense bfloat16 peak, where that is known).
+        ``model``, ``dtype``, ``compiled``, ``contender``, ``batch_size``, ``passes_per_second`` (median over the rounds),
+        ``of_forward`` and ``of_plain_loop`` (medians of the ratios within a round), ``images_per_second`` (whole matrices),
+        ``tflops`` (TFLOP a second) and ``of_peak`` (per cent of the device's dense bfloat16 peak, where that is known).
 
     Raises:
         InputError: timm has no such model, or there is no such device here.
     """
     rows = []
     for name in models:
-        contenders = _contenders(name, masks, dtypes, device, images)
+        settings = [Setting(dtype, each) for each in ((False, True) if compiled else (False,)) for dtype in dtypes]
+        contenders = _contenders(name, masks, settings, device, images)
         rates = _rates(name, contenders, rounds)
         flops = _flops(_model(name, masks.image_size, device), masks.image_size, device)
-        for (contender, dtype), measured in rates.items():
+        for (contender, setting), measured in rates.items():
             passes = statistics.median(measured)
             tflops = passes * flops / 1e12
             rows.append(
                 {
                     "model": name,
-                    "dtype": dtype,
+                    "dtype": setting.dtype,
+                    "compiled": setting.compiled,
                     "contender": contender,
-                    "batch_size": contenders[contender, dtype].batch_size,
+                    "batch_size": contenders[contender, setting].batch_size,
                     "passes_per_second": passes,
-                    "of_forward": _ratio(measured, rates[FORWARD, dtype]) if (FORWARD, dtype) in rates else None,
-                    "of_plain_loop": _ratio(measured, rates[PLAIN_LOOP, "float32"]),
+                    "of_forward": _ratio(measured, rates[FORWARD, setting]) if (FORWARD, setting) in rates else None,
+                    "of_plain_loop": _ratio(measured, rates[PLAIN_LOOP, PLAIN]),
                     "images_per_second": passes / len(masks.areas.boxes),
                     "tflops": tflops,
-                    "of_peak": _of_peak(tflops, device) if dtype == "bfloat16" else None,
+                    "of_peak": _of_peak(tflops, device) if setting.dtype == "bfloat16" else None,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _contenders(name: str, masks: MaskSet, dtypes: Sequence[str], device: str, images: int) -> dict[tuple[str, str], Contender]:
+def _contenders(
+    name: str, masks: MaskSet, settings: Sequence[Setting], device: str, images: int
+) -> dict[tuple[str, Setting], Contender]:
     size, passes = masks.image_size, images * len(masks.areas.boxes)
     shown = torch.randn(max(images, PLAIN_BATCH_SIZE), 3, *size, generator=torch.Generator().manual_seed(0))
     plain = _plain_loop(_model(name, size, device), shown[:PLAIN_BATCH_SIZE].to(device), masks, passes)
-    contenders = {(PLAIN_LOOP, "float32"): Contender(PLAIN_BATCH_SIZE, plain)}
+    contenders = {(PLAIN_LOOP, PLAIN): Contender(PLAIN_BATCH_SIZE, plain)}
     shown = shown[:images]
-    for dtype in dtypes:
-        model = on_device(_model(name, size, device), device)
-        batch = _best_batch(model, size, dtype, device)
-        engine = Engine(model, masks, device=device, dtype=dtype, batch_size=batch)
+    batches: dict[str, int] = {}
+    for setting in settings:
+        dtype = setting.dtype
+        model = _model(name, size, device)
+        batch = batches[dtype] = batches.get(dtype) or _best_batch(model, masks, dtype, device)
+        engine = Engine(model, masks, device=device, dtype=dtype, batch_size=batch, compiled=setting.compiled)
         truth = engine.certificate(shown, [0] * images).unmasked
-        contenders[FORWARD, dtype] = Contender(batch, _forward(model, size, dtype, device, batch, passes))
-        contenders[MATRIX, dtype] = Contender(batch, _counted(engine, partial(engine.matrix, shown)))
-        contenders[CERTIFICATE, dtype] = Contender(batch, _counted(engine, partial(engine.certificate, shown, truth)))
+        contenders[FORWARD, setting] = Contender(batch, _forward(engine, passes, device))
+        contenders[MATRIX, setting] = Contender(batch, _counted(engine, partial(engine.matrix, shown)))
+        contenders[CERTIFICATE, setting] = Contender(batch, _counted(engine, partial(engine.certificate, shown, truth)))
     return contenders
 
 
-def _rates(name: str, contenders: Mapping[tuple[str, str], Contender], rounds: int) -> dict[tuple[str, str], list[float]]:
+def _rates(
+    name: str, contenders: Mapping[tuple[str, Setting], Contender], rounds: int
+) -> dict[tuple[str, Setting], list[float]]:
     """Forward passes a second of every contender in every round, after a round that does not count."""
-    rates: dict[tuple[str, str], list[float]] = {key: [] for key in contenders}
+    rates: dict[tuple[str, Setting], list[float]] = {key: [] for key in contenders}
     with tqdm(total=(rounds + 1) * len(contenders), desc=name, unit="turn", disable=None) as progress:
         for number in range(rounds + 1):
             for key, contender in contenders.items():
@@ -156,25 +180,19 @@ def _plain_loop(model: torch.nn.Module, images: torch.Tensor, masks: MaskSet, pa
     return turn
 
 
-def _forward(model: torch.nn.Module, size: Size, dtype: str, device: str, batch: int, passes: int) -> Callable[[], int]:
+def _forward(engine: Engine, passes: int, device: str) -> Callable[[], int]:
+    batch, size = engine.batch_size, engine.mask_set.image_size
     copies = torch.randn(batch, 3, *size).to(device).contiguous(memory_format=torch.channels_last)
     calls = -(-passes // batch)
 
     def turn() -> int:
-        with _forward_only(dtype, device):
+        with engine.inference():
             for _ in range(calls):
-                labels = model(copies).argmax(dim=1)
+                labels = engine.classifier(copies).argmax(dim=1)
             labels.cpu()
         return calls * batch
 
     return turn
-
-
-@contextmanager
-def _forward_only(dtype: str, device: str) -> Iterator[None]:
-    kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, DTYPES[dtype], enabled=dtype != "float32"):
-        yield
 
 
 def _counted(engine: Engine, work: Callable[[], object]) -> Callable[[], int]:
@@ -186,12 +204,13 @@ def _counted(engine: Engine, work: Callable[[], object]) -> Callable[[], int]:
     return turn
 
 
-def _best_batch(model: torch.nn.Module, size: Size, dtype: str, device: str) -> int:
+def _best_batch(model: torch.nn.Module, masks: MaskSet, dtype: str, device: str) -> int:
     """The batch size with the most forward passes a second, of those that fit into the device's memory."""
     rates = {}
     for batch in BATCH_SIZES[torch.device(device).type]:
         try:
-            turn = _forward(model, size, dtype, device, batch, max(TRIAL_PASSES, batch))
+            engine = Engine(model, masks, device=device, dtype=dtype, batch_size=batch)
+            turn = _forward(engine, max(TRIAL_PASSES, batch), device)
             turn()
             began = time.perf_counter()
             rates[batch] = turn() / (time.perf_counter() - began)
@@ -231,12 +250,12 @@ def memory(device: str = "cpu") -> pd.DataFrame:
     Returns:
         ``images``, ``masks``, ``forward_passes``, ``baseline_mib`` (torch is loaded and one block predicted) and ``peak_mib``.
     """
-    spawn = multiprocessing.get_context("spawn")
+    spawn = multiprocessing.get_context("spawn")  # a process that is forked would start with this one's memory
     rows = []
     for budget in MEMORY_BUDGETS:
         for images in MEMORY_IMAGES:
-            with spawn.Pool(1) as pool:
-                rows.append(pool.apply(_memory_of, (images, budget, device)))
+            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                rows.append(pool.submit(_memory_of, images, budget, device).result())
     return pd.DataFrame(rows)
 
 
@@ -261,7 +280,9 @@ def _memory_of(images: int, budget: Size, device: str) -> dict[str, Any]:
 def _peak(device: str) -> float:
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MEBIBYTE
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not getrusage, whose peak a process takes over from the one that started it
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def draw(table: pd.DataFrame, title: str) -> Figure:
@@ -271,7 +292,7 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
         table: as :func:`speed` returns it.
         title: what is above the panels: masks and hardware.
     """
-    shown = table.assign(bar=[f"{row.contender}, {row.dtype}" for row in table.itertuples()])
+    shown = table.assign(bar=[f"{row.contender}, {Setting(row.dtype, row.compiled)}" for row in table.itertuples()])
     bars, models = list(dict.fromkeys(shown["bar"])), list(dict.fromkeys(shown["model"]))
     with styled(STYLE) as colours:
         figure, panels = plt.subplots(

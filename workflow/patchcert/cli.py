@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--patch", default=(32, 32), help="size of the patch, pixels (default: 32 32)", **size)
     bench.add_argument("--budget", default=(6, 6), help="masks along each axis (default: 6 6)", **size)
     bench.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
+    bench.add_argument("--compiled", action="store_true", help="measure torch.compile too: minutes more")
     bench.add_argument("--device", default="cpu", help="a torch device (default: %(default)s)")
     bench.add_argument("--rounds", type=int, default=3, help="turns of each contender that count (default: %(default)s)")
     bench.add_argument("--images", type=int, default=1, help="images a turn (default: %(default)s)")
@@ -128,7 +129,13 @@ def _bench(options: argparse.Namespace) -> None:
     masks = mask_set(tuple(options.image), tuple(options.patch), tuple(options.budget))
     tables = {
         "speed": bench.speed(
-            options.models, masks, dtypes=options.dtypes, device=options.device, rounds=options.rounds, images=options.images
+            options.models,
+            masks,
+            dtypes=options.dtypes,
+            compiled=options.compiled,
+            device=options.device,
+            rounds=options.rounds,
+            images=options.images,
         )
     }
     if options.memory:

@@ -1,4 +1,4 @@
-"""What classifiers and masks become on a device: weights laid out for it, boxes turned into pixels there."""
+"""The device that classifiers run on: weights laid out for it, one GPU a job, and its name for readers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from patchcert import InputError
 
@@ -32,57 +29,37 @@ def on_device(model: torch.nn.Module, device: str) -> torch.nn.Module:
 
 
 @contextlib.contextmanager
-def own_gpu(device: str) -> Iterator[None]:
-    """Let ``cuda`` mean a GPU that no other job on this machine holds, as long as the block lasts.
+def own_gpus(device: str, wanted: int = 1) -> Iterator[tuple[int, ...]]:
+    """Hold GPUs of this machine that no other job holds, as long as the block lasts; ``cuda`` means the first of them.
 
-    Snakemake counts GPUs and does not say which. Where every GPU is held already, the current one is shared.
+    Snakemake counts GPUs and does not say which. Where too few are free, those that are must do, or else the current one is
+    shared.
 
     Args:
         device: a torch device; for another than a GPU nothing is done.
+        wanted: how many.
+
+    Returns:
+        Their numbers, none of them where nothing is held.
     """
+    numbers: list[int] = []
     with contextlib.ExitStack() as held:
         count = torch.cuda.device_count() if torch.device(device).type == "cuda" else 0
         for number in range(count):
+            if len(numbers) == wanted:
+                break
             name = f"patchcert-gpu-{torch.cuda.get_device_properties(number).uuid}.lock"
             with contextlib.suppress(Timeout):
                 held.enter_context(FileLock(Path(tempfile.gettempdir(), name)).acquire(timeout=0))
-                torch.cuda.set_device(number)
-                LOG.info("on GPU %s of %s", number, count)
-                break
-        else:
-            if count:
-                LOG.warning("all %s GPUs are held by other jobs; sharing one", count)
-        yield
-
-
-def box_pixels(boxes: NDArray[np.int64], image_size: tuple[int, int], device: Any = "cpu") -> torch.Tensor:
-    """Boxes (top, bottom, left, right; int64 [..., 4]) as pixels: bool [..., H, W], true where the box is."""
-    edges = torch.as_tensor(boxes, device=device)[..., None, None]
-    row = torch.arange(image_size[0], device=device)[:, None]
-    column = torch.arange(image_size[1], device=device)[None, :]
-    top, bottom, left, right = edges.unbind(dim=-3)
-    return (row >= top) & (row < bottom) & (column >= left) & (column < right)
-
-
-def masked_copies(images: torch.Tensor, rows: torch.Tensor, hidden: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Copies of some images with pixels set to ``fill``, laid out channels-last without a copy more than that.
-
-    Args:
-        images: [n, C, H, W], best channels-last.
-        rows: which image each copy shows, int64 [b].
-        hidden: pixels to set, bool [b, H, W].
-        fill: their value.
-
-    Returns:
-        [b, C, H, W].
-    """
-    copies = images.permute(0, 2, 3, 1).index_select(0, rows)
-    return copies.masked_fill_(hidden[..., None], fill).permute(0, 3, 1, 2)
-
-
-def mask_out(images: torch.Tensor, hidden: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Images [n, C, H, W] with the hidden pixels, bool [n, H, W], set to ``fill``."""
-    return images.masked_fill(hidden[:, None], fill)
+                numbers.append(number)
+        if numbers:
+            torch.cuda.set_device(numbers[0])
+            LOG.info("on GPU %s of %s", ", ".join(map(str, numbers)), count)
+        elif count:
+            LOG.warning("all %s GPUs are held by other jobs; sharing one", count)
+        if 0 < len(numbers) < wanted:
+            LOG.warning("%s GPUs are wanted and %s are free; going on with these", wanted, len(numbers))
+        yield tuple(numbers)
 
 
 def device_name(device: str) -> str:

@@ -8,8 +8,8 @@ answers need: both give the same certificates.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -18,22 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 from patchcert import InputError
 from patchcert.defenses import challenger, double_masking
 from patchcert.defenses.asking import UNPREDICTED, checked_truth
-from patchcert.device import box_pixels, on_device
+from patchcert.device import on_device
+from patchcert.masking import MaskedCopies
 from patchcert.masks import MaskSet, pair_index
 from patchcert.predictions import LARGEST_LABEL, Answers, expand_pairs
 
-LOG = logging.getLogger(__name__)
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-BATCH_SIZES = {"cpu": 64}
-LARGE_BATCH_SIZE = 1024
 IMAGES_SHOWN = 128
 """Images that are on the device at once; batches are filled across them."""
 ALGORITHMS = ("double_masking", "challenger")
 """How a defended answer is found; modules of :mod:`patchcert.defenses`."""
 REQUESTS = 2**15
 """Masked copies that are asked about at once, at most, unless one image has more."""
-NO_BOX = (0, 0, 0, 0)
+NO_BOX = np.zeros((1, 4), dtype=np.int64)
 
 
 def pair_labels(
@@ -69,7 +66,7 @@ class Engine:
 
     Attributes:
         mask_set: the masks.
-        batch_size: masked copies a forward pass; halved when the device's memory is exhausted.
+        classifier: the classifier as it is called: in evaluation mode, on the device, compiled if that was asked for.
         passes: forward passes so far, counted in images and masked copies.
     """
 
@@ -93,29 +90,34 @@ class Engine:
             device: a torch device, ``cpu`` or ``cuda`` for instance.
             dtype: ``float32``, or ``bfloat16`` for autocast. It is part of a prediction's identity.
             batch_size: masked copies a forward pass; by default a size that suits the device.
-            compiled: run the classifier through ``torch.compile``. It is part of a prediction's identity.
+            compiled: run a copy of the classifier through ``torch.compile``, its weights frozen as they are now, and so folded
+                and laid out for the device once. It is part of a prediction's identity.
 
         Raises:
             InputError: an unknown dtype, an absent device, or a batch size below one.
         """
         if dtype not in DTYPES:
             raise InputError(f"dtype: {dtype!r}; write one of {', '.join(DTYPES)}")
-        kind = torch.device(device).type
-        self.batch_size = batch_size if batch_size is not None else BATCH_SIZES.get(kind, LARGE_BATCH_SIZE)
-        if self.batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size: {batch_size}; write a whole number from 1 up")
         self.mask_set = mask_set
         self.passes = 0
-        self._model = on_device(model, device).eval()
-        self._classify = torch.compile(self._model, dynamic=False) if compiled else self._model
-        self._compiled, self._fill, self._device, self._dtype = compiled, fill, torch.device(device), DTYPES[dtype]
+        model = on_device(model, device).eval()
+        self.classifier: Callable[[torch.Tensor], torch.Tensor] = model
+        if compiled:  # of a copy, because frozen weights would not follow those of a model that is trained further
+            self.classifier = torch.compile(deepcopy(model), dynamic=False)
+        self._compiled, self._device, self._dtype = compiled, torch.device(device), DTYPES[dtype]
+        self._copies = MaskedCopies(device, batch_size, fill)
         # one more box and one more area, of no pixel, stand for the image as it is
-        self._boxes = [*map(tuple, mask_set.base_boxes.tolist()), NO_BOX]
-        areas = mask_set.areas
-        self._areas = np.concatenate([areas.boxes, np.full((1, areas.boxes.shape[1]), len(self._boxes) - 1)])
+        boxes, areas = np.concatenate([mask_set.base_boxes, NO_BOX]), mask_set.areas
+        self._areas = boxes[np.concatenate([areas.boxes, np.full((1, areas.boxes.shape[1]), len(boxes) - 1)])]
         numbers, pairs = np.unique(areas.of_pair, return_index=True)
         self._two_mask_pairs = mask_set.pairs[pairs[~np.isin(numbers, areas.of_mask)]]
-        self._copies = torch.empty(0)
+
+    @property
+    def batch_size(self) -> int:
+        """Masked copies a forward pass; halved when the device's memory is exhausted."""
+        return self._copies.batch_size
 
     @property
     def unmasked_area(self) -> int:
@@ -181,13 +183,23 @@ class Engine:
         rows, columns = self.mask_set.image_size
         if images.ndim != 4 or tuple(images.shape[2:]) != (rows, columns):
             raise InputError(f"images: shape {tuple(images.shape)}; the masks want [N, C, {rows}, {columns}]")
+        with self.inference():
+            yield Shown(self, images.to(self._device, torch.float32).permute(0, 2, 3, 1).contiguous())
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:
+        """How :attr:`classifier` is to be called: without gradients, in the dtype, with frozen weights if compiled."""
         kind = self._device.type
         with contextlib.ExitStack() as modes:
             modes.enter_context(torch.inference_mode())
             modes.enter_context(torch.autocast(kind, self._dtype, enabled=self._dtype != torch.float32))
             if kind == "cuda":  # torch lets convolutions round to TF32 by default, and float32 is to mean float32
                 modes.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-            yield Shown(self, images.to(self._device).permute(0, 2, 3, 1).contiguous())
+            if self._compiled:
+                from torch._inductor import config as inductor  # its import takes as long as that of all torch
+
+                modes.enter_context(inductor.patch(freezing=True))
+            yield
 
     def classify(
         self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64]
@@ -203,19 +215,7 @@ class Engine:
             InputError: fewer than two classes, or a logit that is not finite.
             torch.OutOfMemoryError: not even one copy fits into the device's memory.
         """
-        said: list[tuple[torch.Tensor, ...]] = []
-        start = 0
-        while start < len(images):
-            part = slice(start, start + self.batch_size)
-            try:
-                said.append(self._say(pixels, images[part], areas[part]))
-                start = part.stop
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
-                    raise
-                self.batch_size //= 2
-                self._copies = torch.empty(0)
-                LOG.warning("the device's memory is exhausted; going on with batches of %s", self.batch_size)
+        said = self._copies.ask(pixels, images, lambda part: self._areas[areas[part]], self._say, whole_batches=self._compiled)
         self.passes += len(images)
         # one transfer for all batches: a device works on without waiting for its answers to be read
         labels, margins, confidences, finite = (torch.cat(parts).cpu().numpy() for parts in zip(*said, strict=True))
@@ -225,11 +225,8 @@ class Engine:
             raise InputError(f"labels up to {labels.max()}; predictions hold at most {LARGEST_LABEL}")
         return labels, margins, confidences
 
-    def _say(self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
-        count = len(images)
-        if self._compiled and count < self.batch_size:  # one shape, so that one compiled program serves all batches
-            images, areas = (np.pad(each, (0, self.batch_size - count), mode="edge") for each in (images, areas))
-        logits: torch.Tensor = self._classify(self._masked(pixels, images, areas).permute(0, 3, 1, 2))[:count].float()
+    def _say(self, copies: torch.Tensor, part: slice) -> tuple[torch.Tensor, ...]:
+        logits = self.classifier(copies)[: part.stop - part.start].float()
         if logits.ndim != 2 or logits.shape[1] < 2:
             raise InputError(
                 f"the classifier gave outputs of shape {tuple(logits.shape)}; it must give logits of two classes or more"
@@ -237,31 +234,6 @@ class Engine:
         largest, winners = logits.topk(2, dim=1)
         confidences = torch.exp(largest[:, 0] - logits.logsumexp(dim=1)).clamp(max=1)
         return winners[:, 0], largest[:, 0] - largest[:, 1], confidences, logits.isfinite().all()[None]
-
-    def _masked(self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64]) -> torch.Tensor:
-        """Masked copies, [b, H, W, C], in memory that the next call overwrites."""
-        shape = (self.batch_size, *pixels.shape[1:])
-        if self._copies.shape != shape or self._copies.dtype != pixels.dtype:
-            self._copies = torch.empty(shape, dtype=pixels.dtype, device=self._device)
-        copies = self._copies[: len(images)]
-        torch.index_select(pixels, 0, torch.from_numpy(images).to(self._device), out=copies)
-        fill = self._fill_by_box if self._device.type == "cpu" else self._fill_by_pixel
-        fill(copies, self._areas[areas])
-        return copies
-
-    def _fill_by_box(self, copies: torch.Tensor, boxes: NDArray[np.int64]) -> None:
-        """Hide boxes, their numbers int64 [b, 2 * patches], on copies [b, H, W, C] one after the other.
-
-        A processor writes only the masked pixels; a comparison for every pixel would cost a tenth of a forward pass.
-        """
-        for copy, numbers in zip(copies.numpy(), boxes.tolist(), strict=True):
-            for top, bottom, left, right in {self._boxes[number] for number in numbers}:
-                copy[top:bottom, left:right] = self._fill
-
-    def _fill_by_pixel(self, copies: torch.Tensor, boxes: NDArray[np.int64]) -> None:
-        """Hide the same boxes on all copies at once: a GPU compares every pixel sooner than it starts a write for each box."""
-        hidden = box_pixels(np.array(self._boxes)[boxes], self.mask_set.image_size, self._device).any(dim=1)
-        copies.masked_fill_(hidden[..., None], self._fill)
 
 
 class Shown:

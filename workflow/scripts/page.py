@@ -16,23 +16,24 @@ if TYPE_CHECKING:
     snakemake: Snakemake
 
 with job(snakemake.log[0]):
-    target, params = Path(snakemake.output[0]), snakemake.params
-    strategies = {name: block["strategy"] for name, block in params.config["trainings"].items()}
-    results = frames({"results": list(snakemake.input.metrics)}, params.facts)["results"]
+    target, shown = Path(snakemake.output[0]), snakemake.params.shown
+    strategies = {name: block["strategy"] for name, block in shown["config"]["trainings"].items()}
+    results = frames({"results": list(snakemake.input.metrics)}, shown["facts"])["results"] if shown["facts"] else None
     text = page(
-        params.config,
-        findings(results, strategies, {name: frames(**shown) for name, shown in params.analyses.items()}),
+        shown["config"],
+        findings(results, strategies, {name: frames(**each) for name, each in shown["analyses"].items()}),
         {
-            name: (params.captions[name], Path(path).read_text("utf-8"))
-            for name, path in zip(params.tables, snakemake.input.tables, strict=True)
+            name: (shown["captions"][name], Path(path).read_text("utf-8"))
+            for name, path in zip(shown["tables"], snakemake.input.tables, strict=True)
         },
         {
-            name: (params.captions[name], os.path.relpath(path, target.parent))
-            for name, path in zip(params.figures, snakemake.input.figures, strict=True)
+            name: (shown["captions"][name], os.path.relpath(path, target.parent))
+            for name, path in zip(shown["figures"], snakemake.input.figures, strict=True)
         },
         environment("torch", "timm", "numpy", "scikit-learn", "snakemake"),
         {Path(path).parent.name: read_json(path)["images"] for path in snakemake.input.records},
-        int(results.loc[results["metric"] == "certified", "near_flips"].sum()),
+        target=shown["target"],
+        near_flips=0 if results is None else int(results.loc[results["metric"] == "certified", "near_flips"].sum()),
     )
     with whole_file(target) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from patchcert.datasets.index import open_split
-from patchcert.device import own_gpu
+from patchcert.device import own_gpus
 from patchcert.masks import masks_from_text
 from patchcert.study.adapter import job
 from patchcert.study.shards import Job, predict_shard, shard_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-with job(snakemake.log[0]), own_gpu(snakemake.params.device):
+with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     dataset, wildcards, params = snakemake.params.dataset, snakemake.wildcards, snakemake.params
     files = {Path(path).name: Path(path) for path in snakemake.input.files}

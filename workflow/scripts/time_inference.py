@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from patchcert.datasets.index import open_split
-from patchcert.device import device_name, own_gpu
+from patchcert.device import device_name, own_gpus
 from patchcert.masks import masks_from_text
 from patchcert.models import registry
 from patchcert.provenance import write_json
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-with job(snakemake.log[0]), own_gpu(snakemake.params.device):
+with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(1)
     dataset, params, name = snakemake.params.dataset, snakemake.params, snakemake.wildcards.model
     files = {Path(path).name: Path(path) for path in snakemake.input.files}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from patchcert.datasets.index import open_split
-from patchcert.device import own_gpu
+from patchcert.device import own_gpus
 from patchcert.study.adapter import job
 from patchcert.training.trainer import Run, train
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-with job(snakemake.log[0]), own_gpu(snakemake.params.device):
+with job(snakemake.log[0]), own_gpus(snakemake.params.device, snakemake.params.settings["gpus"]) as gpus:
     torch.set_num_threads(snakemake.threads)
     dataset = snakemake.params.dataset
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
@@ -29,6 +29,7 @@ with job(snakemake.log[0]), own_gpu(snakemake.params.device):
         code=snakemake.params.code,
         device=snakemake.params.device,
         start=Path(snakemake.input.start) if snakemake.input.start else None,
+        gpus=gpus,
     )
     parts = (open_split(dataset, files, snakemake.input.index, split).read() for split in ("train", "calibration"))
     train(run, *parts, output=Path(snakemake.output.weights).parent, scratch=Path(snakemake.params.scratch))

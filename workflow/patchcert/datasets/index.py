@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,35 @@ SPLITS = ("train", "calibration", "test")
 UNUSED = "unused"
 
 
-class Images(NamedTuple):
+class Pictures(Protocol):
+    """Labelled images that are read part by part: in memory or on disk."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels int64 [N]."""
+
+    def __len__(self) -> int:
+        """Number of images N."""
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The pixels of some images, uint8 [n, 3, H, W], by their places int64 [n]."""
+
+
+@dataclass(frozen=True)
+class Images:
     """Part of a dataset: ids str [N], pixels uint8 [N, 3, H, W], labels int64 [N]."""
 
     ids: NDArray[np.str_]
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of images N."""
+        return len(self.ids)
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The pixels of some images, uint8 [n, 3, H, W], by their places int64 [n]."""
+        return self.pixels[numbers]
 
 
 @dataclass(frozen=True)

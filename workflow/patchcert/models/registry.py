@@ -31,20 +31,31 @@ class Normalisation:
         return (images.float() / 255 - mean) / std
 
 
-def build(name: str, classes: int, image_size: tuple[int, int]) -> nn.Module:
-    """An untrained classifier, images [n, 3, H, W] to logits [n, classes].
+def build(name: str, classes: int, image_size: tuple[int, int], *, published: bool = False) -> nn.Module:
+    """A classifier, images [n, 3, H, W] to logits [n, classes], with random weights or with those that timm publishes.
 
     Args:
         name: a module of ``patchcert.models.architectures``, or a full timm name such as
             ``vit_base_patch16_224.augreg_in21k_ft_in1k``.
         classes: number of labels.
         image_size: rows and columns, pixels.
+        published: start from the weights that the name's tag stands for; the last layer is new where the number of labels is
+            another. They are downloaded once, into the folder that ``HF_HOME`` names.
 
     Raises:
-        InputError: an unknown name, or a timm name without its weight tag (whose meaning changes between releases).
+        InputError: an unknown name, a timm name without its weight tag (whose meaning changes between releases), or published
+            weights that do not exist or cannot be had.
     """
     if _is_timm(name):
-        return timm.create_model(name, pretrained=False, num_classes=classes)
+        try:
+            return timm.create_model(name, pretrained=published, num_classes=classes)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"model: the published weights of {name} cannot be had ({str(error).splitlines()[0]}); connect to the network, "
+                "or put them into the folder that HF_HOME names"
+            ) from error
+    if published:
+        raise InputError(f"pretrained: nobody publishes weights of {name}; write false, or choose one of timm's models")
     model: nn.Module = plugins.load(ARCHITECTURES, name).build(classes, image_size)
     return model
 

@@ -45,7 +45,7 @@ class _Answer(NamedTuple):
 
 
 def findings(
-    results: pd.DataFrame, strategies: Mapping[str, str], analyses: Mapping[str, Mapping[str, pd.DataFrame]]
+    results: pd.DataFrame | None, strategies: Mapping[str, str], analyses: Mapping[str, Mapping[str, pd.DataFrame]]
 ) -> dict[str, list[Finding]]:
     """The papers' findings with their verdicts, asked of the grid of runs and of each analysis.
 
@@ -53,14 +53,14 @@ def findings(
     count by their mean.
 
     Args:
-        results: of the grid, as :func:`patchcert.report.results.read_results` gives them.
+        results: of the grid, as :func:`patchcert.report.results.read_results` gives them, if it is asked.
         strategies: the strategy of each training.
         analyses: what :func:`patchcert.report.results.frames` gives for each analysis.
 
     Returns:
         Findings by what was asked, ``grid`` first, without what has none.
     """
-    found = {"grid": [*_trainings(results, strategies), *_certificate_mode(results)]}
+    found = {} if results is None else {"grid": [*_trainings(results, strategies), *_certificate_mode(results)]}
     found |= {name: _ANALYSES[name](**frames) for name, frames in analyses.items()}
     return {name: statements for name, statements in found.items() if statements}
 
@@ -279,6 +279,88 @@ def _objects(images: pd.DataFrame) -> list[Finding]:
     ]
 
 
+# --- Greedy Cutout's analyses ------------------------------------------------------------------------------------------------
+
+RIVALS = (
+    "random_cutout",
+    "random_masks_3x3",
+    "random_masks_6x6",
+    "random_masks_both",
+    "gutout_3x3",
+    "gutout_6x6",
+    "gutout_both",
+)
+"""Trainings that search for no worst mask."""
+SINGLE_SIZE = {"3x3": "greedy_cutout_3x3", "6x6": "greedy_cutout_6x6"}
+MULTI_SIZE = "greedy_cutout_multisize"
+
+
+def _strategies(results: pd.DataFrame, trainings: pd.DataFrame) -> list[Finding]:
+    certified = _of(results, "certified")
+    found = []
+    for budget, rows in certified.groupby("budget", sort=False):
+        means = {run: part.groupby("training")["percent"].mean() for run, part in _runs(rows, "training").items()}
+        place = "(Greedy Cutout, Table 3)"
+        for greedy in [*SINGLE_SIZE.values(), MULTI_SIZE]:
+            answers = []
+            for run, values in means.items():
+                rivals = values[values.index.isin(RIVALS)]
+                if greedy in values and len(rivals):
+                    text = f"{values[greedy]:.1f} against {rivals.max():.1f} ({spoken(str(rivals.idxmax()))})"
+                    answers.append(_Answer(run, [(text, values[greedy] > rivals.max())]))
+            says = "certifies more than Random Cutout, random masks of the certificate and Gutout"
+            found += _finding(f"With {budget} masks, {spoken(greedy)} {says} {place}", answers)
+        single, grid = SINGLE_SIZE.get(str(budget), ""), f"grid_cutout_{budget}"
+        answers = [
+            _Answer(run, [(f"{values[single]:.1f} against {values[grid]:.1f}", abs(values[single] - values[grid]) <= SIMILAR)])
+            for run, values in means.items()
+            if single in values and grid in values
+        ]
+        says = f"is within {SIMILAR} points of the exhaustive search over the same masks"
+        found += _finding(f"With {budget} masks, {spoken(single)} {says} {place}", answers)
+    costs = trainings.groupby("training")["extra_passes"].mean()
+    names = [name for name in [*SINGLE_SIZE.values(), MULTI_SIZE] if name in costs]
+    if MULTI_SIZE in names and "greedy_cutout_6x6" in names:
+        text = ", ".join(f"{costs[name]:g} ({spoken(name)})" for name in names)
+        fewer = costs[MULTI_SIZE] < costs["greedy_cutout_6x6"]
+        found += _finding(
+            "The search of multi-size greedy takes fewer passes an image than that of single-size greedy 6x6",
+            [_Answer(("passes",), [(text, bool(fewer))])],
+        )
+    return found
+
+
+def _training_seeds(results: pd.DataFrame) -> list[Finding]:
+    """Multi-size against single-size greedy and Random Cutout, over the seeds of training."""
+    found = []
+    for budget, rows in _of(results, "certified").groupby("budget", sort=False):
+        order = ["plain", "random_cutout", MULTI_SIZE]
+        found += _order(rows, order, f"with {budget} masks, by its mean over seeds,", "Greedy Cutout, Table 1")
+        answers = []
+        for run, part in _runs(rows, "training").items():
+            by_training = {name: values["percent"] for name, values in part.groupby("training")}
+            single = [by_training[name] for name in SINGLE_SIZE.values() if name in by_training]
+            if single and MULTI_SIZE in by_training:
+                better = max(single, key=lambda values: values.mean())
+                mean = by_training[MULTI_SIZE].mean()
+                text = f"{mean:.1f} against {better.min():.1f} to {better.max():.1f}"
+                answers.append(_Answer(run, [(text, bool(round(mean - better.min(), 6) >= 0))]))
+        says = "lies within or above the spread of single-size greedy over seeds"
+        found += _finding(f"With {budget} masks, the mean of multi-size greedy {says} (Greedy Cutout, Table 3)", answers)
+    return found
+
+
+def _strategy_budgets(results: pd.DataFrame) -> list[Finding]:
+    budgets = sorted(in_order(results["budget"]), key=masks_in)
+    certified = _of(results, "certified")
+    ends = _values(certified, "budget", [budgets[0], budgets[-1]])
+    return _asked(
+        f"Certified accuracy rises from {budgets[0]} to {budgets[-1]} masks of the certificate (Greedy Cutout, Figure 5)",
+        ends,
+        lambda values: ~(values.diff() <= 0),
+    )
+
+
 _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "patch_sizes": _patch_sizes,
     "patch_shapes": _patch_shapes,
@@ -287,6 +369,9 @@ _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "large_patches": _large_patches,
     "minority_reports": _minority_reports,
     "objects": _objects,
+    "strategies": _strategies,
+    "training_seeds": _training_seeds,
+    "strategy_budgets": _strategy_budgets,
 }
 
 

@@ -31,7 +31,7 @@ CLEAN, CERTIFIED = (f"{name} accuracy (%)" for name in ACCURACIES.values())
 DASHES = {"defended_clean": "--", "certified": "-"}
 """Line styles of the metrics where they share a panel."""
 
-_MARKERS = "os^vPX<>"
+MARKERS = "os^vPX<>"
 _SAID = {"patch": "{} px patch", "budget": "{} masks"}
 _DIAMOND: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 5, "zorder": 4}
 _MARKER_ROOM = 3.5
@@ -85,7 +85,7 @@ def lines(frame: pd.DataFrame, along: Iterable[str], colours: Sequence[Any]) -> 
             run,
             ", ".join(_SAID.get(fact, "{}").format(spoken(run[fact])) for fact in told),
             colours[number % len(colours)],
-            _MARKERS[number % len(_MARKERS)],
+            MARKERS[number % len(MARKERS)],
         )
         for number, run in enumerate(runs.to_dict("records"))
     ]

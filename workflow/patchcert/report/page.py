@@ -1,4 +1,4 @@
-"""``reports/README.md``: every table and figure of a study on one page, with the settings that made them."""
+"""A page of results: every table and figure of the study, or of one of its named targets, with the settings that made them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,46 @@ def page(
     figures: Mapping[str, tuple[str, str]],
     versions: Mapping[str, str],
     images: Mapping[str, Mapping[str, int]],
-    near_flips: int,
+    *,
+    target: str | None = None,
+    near_flips: int = 0,
 ) -> str:
     """The page as Markdown.
 
     Args:
-        config: the completed configuration.
+        config: the completed configuration, with the analyses that the page shows.
         found: findings with their verdicts, by what was asked: ``grid`` or an analysis.
         tables: caption and Markdown text of each table, by its name.
         figures: caption and path of the PNG relative to the page, by name.
         versions: versions of what the study was run with.
         images: images in each split, by dataset; a dataset that no run uses is left out.
+        target: the named target whose page it is; none for the page of the bare ``snakemake``, which shows the grid of runs.
         near_flips: images, over all runs of the grid, that lost their certificate to the numerical margin.
     """
-    lines = [
-        f"# Results of the {spoken(config['study'])} study",
-        "",
-        "Written by `snakemake`; do not edit. Every number is made again by the command in the README of the project.",
-        "",
-        *_settings(config, images),
-        f"* Near flips, certified but for a label decided by too small a margin, and counted as not certified: {near_flips} "
-        "over all runs of the grid.",
+    title = f"# Results of the {spoken(config['study'])} study"
+    lines = [f"{title}: {spoken(target)}" if target else title, ""]
+    if target:
+        lines += [
+            f"Written by `snakemake {target}`, which takes {config['targets'][target]['cost']}; do not edit. What the bare "
+            "`snakemake` makes is on [the main page](README.md).",
+            "",
+        ]
+    else:
+        lines += [
+            "Written by `snakemake`; do not edit. Every number is made again by the command in the README of the project.",
+            "",
+        ]
+    lines += _settings(config, images, target)
+    if target is None:
+        lines += [
+            "* Near flips, certified but for a label decided by too small a margin, and counted as not certified: "
+            f"{near_flips} over all runs of the grid.",
+            *(
+                f"* Further results, which `snakemake {name}` makes in {block['cost']}: [{spoken(name)}]({name}.md)."
+                for name, block in config["targets"].items()
+            ),
+        ]
+    lines += [
         "",
         "## Findings",
         "",
@@ -80,17 +99,20 @@ def page(
     return "\n".join(lines)
 
 
-def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]], target: str | None) -> list[str]:
     lines = []
     for name, counted in images.items():
         size = "x".join(map(str, config["datasets"][name]["image_size"]))
         counts = ", ".join(f"{count} {split}" for split, count in counted.items())
         lines.append(f"* Dataset `{name}`: {counts} images of {size} pixels.")
-    grid = config["defenses"]["double_masking"]
-    lines.append(
-        f"* Grid of runs: double masking against patches of {_sizes(grid['patch_sizes'])} pixels anywhere on the image, "
-        f"mask sets of {_sizes(grid['mask_budgets'])}."
-    )
+    seeds = {seed for block in config["analyses"].values() for seed in block["seeds"]}
+    if target is None:
+        grid = config["defenses"]["double_masking"]
+        lines.append(
+            f"* Grid of runs: double masking against patches of {_sizes(grid['patch_sizes'])} pixels anywhere on the image, "
+            f"mask sets of {_sizes(grid['mask_budgets'])}."
+        )
+        seeds = {seed for run in config["runs"] for seed in run["seeds"]}
     for name, block in config["analyses"].items():
         runs = ", ".join(map(spoken, [*block["models"], *block["trainings"]]))
         lines.append(
@@ -98,9 +120,7 @@ def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]
         )
     percent = f"{100 * config['evaluate']['confidence']:g}"
     lines.append(f"* Brackets and error bars: {percent} % Wilson intervals over the test images.")
-    lines.append(
-        f"* Device: {config['device']}; seeds: {', '.join(map(str, sorted({s for r in config['runs'] for s in r['seeds']})))}."
-    )
+    lines.append(f"* Device: {config['device']}; seeds: {', '.join(map(str, sorted(seeds)))}.")
     return lines
 
 

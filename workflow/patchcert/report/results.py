@@ -22,8 +22,8 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
     """What a table or figure is made from, by name, and of it only what belongs to the certificates that it shows.
 
     Args:
-        files: paths by the name of the frame: ``results`` and ``reports`` (metrics files), ``times``, ``ledger``, and
-            ``images`` (a certificate for each of the facts, then the image indexes).
+        files: paths by the name of the frame: ``results`` and ``reports`` (metrics files), ``times``, ``trainings`` (records),
+            ``training_times``, ``ledger``, and ``images`` (a certificate for each of the facts, then the image indexes).
         facts: ``FACTS`` and ``defense`` of each certificate that is shown.
     """
     shown = pd.DataFrame(facts)
@@ -31,6 +31,8 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "results": lambda paths: _shown(pd.concat([read_results(path) for path in paths], ignore_index=True), shown),
         "reports": lambda paths: _shown(pd.concat([read_curves(path) for path in paths], ignore_index=True), shown),
         "times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
+        "trainings": lambda paths: pd.DataFrame([_training(path) for path in paths]),
+        "training_times": lambda paths: pd.concat([read_training_times(path) for path in paths], ignore_index=True),
         "ledger": lambda paths: read_ledger(paths[0]),
         "images": lambda paths: read_images(paths[: len(facts)], facts, paths[len(facts) :]),
     }
@@ -70,6 +72,23 @@ def read_times(path: str | Path) -> pd.DataFrame:
     """
     stored = read_json(path)
     return pd.DataFrame([stored["run"] | row | {"device": stored["device"]} for row in stored["rows"]])
+
+
+def read_training_times(path: str | Path) -> pd.DataFrame:
+    """Times of training steps, one row a training.
+
+    The columns are ``dataset``, ``model``, ``device``, and those of :func:`patchcert.training.throughput.step_times`.
+    """
+    stored = read_json(path)
+    return pd.DataFrame([stored["run"] | row | {"device": stored["device"]} for row in stored["rows"]])
+
+
+def _training(path: str | Path) -> dict[str, Any]:
+    """The facts of a run, from the place of its record, with what the search of its strategy took."""
+    dataset, model, training, seed = Path(path).parts[-5:-1]
+    facts = {"dataset": dataset, "model": model, "training": training, "seed": int(seed.removeprefix("seed-"))}
+    stored = read_json(path)
+    return facts | {"extra_passes": stored["extra_passes"], "copies": stored["copies"], "epochs": stored["epochs"]}
 
 
 def read_images(certificates: Paths, facts: Sequence[Mapping[str, Any]], indexes: Paths) -> pd.DataFrame:

@@ -178,6 +178,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     trainings, datasets = config["trainings"], config["datasets"]
     for name, training in trainings.items():
         yield from _chain_fault(name, trainings)
+        yield from _start_fault(name, training)
         budgets = training.get("mask_budgets", [])
         if len(budgets) == 2 and any(few > many for few, many in zip(*budgets, strict=True)):
             yield (
@@ -188,6 +189,9 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         (["runs", number], block) for number, block in enumerate(config["runs"])
     ]
     blocks += [(["analyses", name], block) for name, block in config["analyses"].items()]
+    for name, block in config["analyses"].items():
+        if block["target"] is not None:
+            yield from _name_fault(["analyses", name, "target"], block["target"], "targets", config["targets"])
     for path, block in blocks:
         yield from _name_fault([*path, "dataset"], block["dataset"], "datasets", datasets)
         for place, training in enumerate(block["trainings"]):
@@ -246,6 +250,16 @@ def _chain_fault(name: str, trainings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_key(['trainings', name, 'start_from'])}: {' -> '.join([*chain, name])} never ends; write null for one of them"
     elif start is not None:
         yield from _name_fault(["trainings", chain[-1], "start_from"], start, "trainings", trainings)
+
+
+def _start_fault(name: str, training: Mapping[str, Any]) -> Iterator[str]:
+    if training["pretrained"] and training["start_from"]:
+        yield (
+            f"{_key(['trainings', name, 'pretrained'])}: true, and start_from is {training['start_from']}, a second start; "
+            "write false, or take start_from out"
+        )
+    if training["epochs"] == 0 and not training["pretrained"]:
+        yield f"{_key(['trainings', name, 'epochs'])}: 0 would teach nothing; write a number from 1 up, or pretrained: true"
 
 
 def _patch_fault(path: Iterable[str | int], patch: list[int] | str, image: list[int]) -> Iterator[str]:

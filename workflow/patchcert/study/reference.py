@@ -55,10 +55,10 @@ def _rows_below(key: str, node: Mapping[str, Any]) -> Iterator[str]:
 def _condition(name: str, node: Mapping[str, Any]) -> str:
     """When a key is required, if that depends on another key."""
     conditions = [
-        f"required with {_code(value['const'])}"
+        f"required with {' or '.join(map(_code, values.get('enum', [values.get('const')])))}"
         for case in node.get("allOf", [])
         if name in case["then"].get("required", [])
-        for value in case["if"]["properties"].values()
+        for values in case["if"]["properties"].values()
     ]
     return " or ".join(conditions)
 

@@ -1,7 +1,7 @@
-"""What a training strategy is: which masked copies of a batch a classifier is shown, and the search helpers they share.
+"""What a training strategy is: which masked copies of a batch a classifier is shown, and the search that they share.
 
-A strategy draws random numbers only from the generator it is given, looks at the classifier only in evaluation mode and
-without gradients, and leaves labels, dtype and the value range of the images alone. Each is a module of
+A strategy draws random numbers only from the generator it is given, looks at the classifier only in evaluation mode, and leaves
+its weights and gradients alone, and labels, dtype and value range of the images too. Each is a module of
 ``patchcert.training.strategies``.
 """
 
@@ -12,84 +12,103 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from patchcert import plugins
-from patchcert.device import masked_copies
-from patchcert.masks import Size
+from patchcert.masking import MaskedCopies, box_pixels
+from patchcert.masks import MaskSet, Size
 
 STRATEGIES = "patchcert.training.strategies"
-SEARCH_BATCH_SIZE = 64
 
 
 class Strategy(ABC):
     """What a training strategy can be asked.
 
     Attributes:
+        image_size: rows and columns, pixels.
         copies: training images made of each image.
-        extra_passes: forward passes an image that the search for masks takes, beside the training step's own.
+        passes: passes that its search has made so far, counted in images: forward passes, and backward passes where it needs
+            gradients.
     """
 
     copies: int = 1
-    extra_passes: int = 0
 
     def __init__(self, image_size: Size) -> None:
         """Take the rows and columns of the images, pixels."""
         self.image_size = image_size
+        self.passes = 0
 
     @abstractmethod
+    def boxes(
+        self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> NDArray[np.int64]:
+        """Boxes to blank out for training, int64 [copies, n, m, 4] within the image, given images [n, C, H, W], labels [n]."""
+
+    @abstractmethod
+    def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
+        """``count`` fixed draws of this strategy's masks, int64 [count or 0, m, 4], to compare a run's epochs by."""
+
     def hidden(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        """Pixels to blank out for training, bool [copies, n, H, W], given images [n, C, H, W] and labels [n]."""
-
-    @abstractmethod
-    def calibration_hidden(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """``count`` fixed draws of this strategy's masks, bool [count or 0, H, W], to compare a run's epochs by."""
-
-    def _nothing(self, *shape: int, device: Any = "cpu") -> torch.Tensor:
-        return torch.zeros(*shape, *self.image_size, dtype=torch.bool, device=device)
+        """The pixels in :meth:`boxes`, bool [copies, n, H, W]."""
+        return box_pixels(self.boxes(model, images, labels, generator), self.image_size).any(dim=2)
 
 
-def worst(
-    model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, masks: torch.Tensor, candidates: torch.Tensor
-) -> torch.Tensor:
-    """For each image the candidate mask with the highest cross-entropy, int64 [n]; a tie goes to the first candidate.
+class Search:
+    """Losses of a classifier on masked copies of a batch of images, each forward pass counted by the strategy that asks."""
 
-    Args:
-        model: classifier in evaluation mode.
-        images: [n, C, H, W].
-        labels: int64 [n].
-        masks: bool [K, H, W].
-        candidates: indices into ``masks``, int64 [n, c].
-    """
-    losses = []
-    images = images.contiguous(memory_format=torch.channels_last)
-    rows = torch.arange(len(images), device=images.device).repeat_interleave(candidates.shape[1])
-    for part, mask in zip(rows.split(SEARCH_BATCH_SIZE), candidates.reshape(-1).split(SEARCH_BATCH_SIZE), strict=True):
-        logits = model(masked_copies(images, part, masks[mask])).float()
-        losses.append(cross_entropy(logits, labels[part], reduction="none"))
-    chosen = torch.cat(losses).view(candidates.shape).argmax(dim=1)
-    return candidates.gather(1, chosen[:, None])[:, 0]
+    def __init__(self, strategy: Strategy, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take the classifier in evaluation mode, images [n, C, H, W] and labels int64 [n], both on its device."""
+        self._strategy, self._model, self._labels = strategy, model, labels
+        self._pixels = images.permute(0, 2, 3, 1).contiguous()
+        self._copies = MaskedCopies(images.device)
 
+    def losses(self, boxes: NDArray[np.int64]) -> torch.Tensor:
+        """Cross-entropy of each image under each of its candidates, float32 [n, c]; ``boxes`` int64 [n, c, m, 4]."""
+        images, candidates = boxes.shape[:2]
+        rows = np.arange(images).repeat(candidates)
+        flat = boxes.reshape(images * candidates, *boxes.shape[2:])
+        labels = self._labels.repeat_interleave(candidates)
 
-def random_pairs(masks: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
-    """``count`` random pairs out of masks, bool [K, H, W], as their unions, bool [count, H, W]."""
-    first, second = torch.randint(0, len(masks), (2, count), generator=generator)
-    return masks[first] | masks[second]
+        def losses(copies: torch.Tensor, part: slice) -> torch.Tensor:
+            return cross_entropy(self._model(copies).float(), labels[part], reduction="none")
+
+        found = torch.cat(self._copies.ask(self._pixels, rows, flat.__getitem__, losses))
+        self._strategy.passes += len(rows)
+        return found.view(images, candidates)
+
+    def worst(self, boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each image the candidate with the highest loss, int64 [n]; a tie goes to the first."""
+        found: NDArray[np.int64] = self.losses(boxes).argmax(dim=1).cpu().numpy()
+        return found
 
 
 @contextmanager
 def searching(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, so that no BatchNorm statistic moves; the former mode comes back afterwards."""
+    with evaluating(model), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode; the former mode comes back afterwards."""
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         model.train(training)
+
+
+def random_pairs(masks: MaskSet, count: int, generator: torch.Generator) -> NDArray[np.int64]:
+    """``count`` random pairs out of K masks, each pair of the K * K as likely as any other: boxes int64 [count, 2, 4]."""
+    chosen: NDArray[np.int64] = torch.randint(0, len(masks), (count, 2), generator=generator).numpy()
+    return masks.boxes[chosen]
 
 
 def strategy(settings: Mapping[str, Any], image_size: Size) -> Strategy:

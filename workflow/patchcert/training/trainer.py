@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, pad
 from tqdm import tqdm
 
 from patchcert import InputError
-from patchcert.datasets.index import Images
-from patchcert.device import mask_out, on_device
+from patchcert.datasets.index import Pictures
+from patchcert.device import on_device
+from patchcert.masking import mask_out
 from patchcert.models import registry
 from patchcert.provenance import environment, file_sha256, settings_sha256, whole_file, write_json
 from patchcert.training.strategy import Strategy, searching, strategy
 
 LOG = logging.getLogger(__name__)
+
+CALIBRATION_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Run:
         code: digest of the code that trains.
         device: ``cpu`` or ``cuda``.
         start: weights to begin from, or none.
+        gpus: numbers of the GPUs that share each batch; none of them is part of the identity.
     """
 
     model: str
@@ -54,6 +60,7 @@ class Run:
     code: str
     device: str = "cpu"
     start: Path | None = None
+    gpus: tuple[int, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What the weights depend on, JSON-like."""
@@ -71,7 +78,7 @@ class Run:
         }
 
 
-def train(run: Run, train_images: Images, calibration_images: Images, output: Path, scratch: Path) -> None:
+def train(run: Run, train_images: Pictures, calibration_images: Pictures, output: Path, scratch: Path) -> None:
     """Train, and write ``weights.safetensors``, ``record.json`` and ``log.csv`` into the folder ``output``.
 
     The best epoch is the one with the highest accuracy on the calibration images under the strategy's fixed mask draws (on the
@@ -88,43 +95,34 @@ def train(run: Run, train_images: Images, calibration_images: Images, output: Pa
         InputError: the starting weights do not fit, the strategy is misdescribed, or the loss is no longer finite.
     """
     identity = run.identity()
-    plan = strategy(run.settings, run.image_size)
-    torch.manual_seed(_derived_seed(run.seed, "weights"))
-    model = registry.build(run.model, run.classes, run.image_size)
-    if run.start:
-        registry.load_weights(model, run.start)
-    model = on_device(model, run.device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=run.settings["learning_rate"], weight_decay=run.settings["weight_decay"]
-    )
-    normalise = registry.normalisation(run.model)
-    views = plan.calibration_hidden(
+    learner = learner_of(run)
+    model, plan = learner.model, learner.plan
+    views = plan.calibration_boxes(
         run.settings["calibration_masks"], torch.Generator().manual_seed(_derived_seed(run.seed, "calibration"))
     )
-    state = State(scratch / f"train-{settings_sha256(identity)[:16]}.pt", model, optimizer)
+    state = State(scratch / f"train-{settings_sha256(identity)[:16]}.pt", model, learner.optimizer, plan)
     first = state.load(run.device)
     epochs = run.settings["epochs"]
-    inputs = [
-        (normalise(torch.tensor(part.pixels, device=run.device)), torch.tensor(part.labels, device=run.device))
-        for part in (train_images, calibration_images)
-    ]
     for epoch in tqdm(range(first, epochs), initial=first, total=epochs, unit="epoch", desc="training", disable=None):
-        loss = _epoch(model, optimizer, plan, run, *inputs[0], epoch)
+        loss, state.searched = learner.epoch(train_images, epoch, state.searched)
         row = {"epoch": epoch, "learning_rate": _learning_rate(run.settings, epoch + 1.0), "training_loss": loss}
-        state.finish_epoch(row | _calibrate(model, views, *inputs[1]))
+        state.finish_epoch(row | learner.calibrate(calibration_images, views))
         LOG.info("epoch %s of %s: %s", epoch + 1, epochs, _rounded(state.history[-1]))
+    if not epochs:  # published weights as they are
+        state.finish_epoch({"epoch": 0, "learning_rate": 0.0} | learner.calibrate(calibration_images, views))
     best = state.history[state.best_epoch]
     model.load_state_dict(state.best_weights)
     with whole_file(output / "log.csv") as temporary:
         pd.DataFrame(state.history).to_csv(temporary, index=False)
     record = {
         "identity": identity,
+        "epochs": epochs,
         "best_epoch": state.best_epoch,
         "calibration": best,
-        "extra_passes": plan.extra_passes,
+        "extra_passes": plan.passes / max(1, epochs * len(train_images)),
         "copies": plan.copies,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "images": {"train": len(train_images.ids), "calibration": len(calibration_images.ids)},
+        "images": {"train": len(train_images), "calibration": len(calibration_images)},
     }
     write_json(output / "record.json", record)
     registry.save_weights(model, output / "weights.safetensors")
@@ -132,13 +130,15 @@ def train(run: Run, train_images: Images, calibration_images: Images, output: Pa
 
 
 class State:
-    """What a killed run needs to go on: model, optimiser, history and the best weights so far, in one file."""
+    """What a killed run needs to go on: model, optimiser, search, history and the best weights so far, in one file."""
 
-    def __init__(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Strategy) -> None:
         """Start with an empty history; ``path`` is where the state is kept."""
         self.path = path
         self.model = model
         self.optimizer = optimizer
+        self.plan = plan
+        self.searched: NDArray[np.int64] | None = None
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -155,6 +155,8 @@ class State:
             stored["best_epoch"],
             stored["best_weights"],
         )
+        self.plan.passes = stored["passes"]
+        self.searched = None if stored["searched"] is None else stored["searched"].numpy(force=True)
         LOG.info("resumed after epoch %s", len(self.history))
         return len(self.history)
 
@@ -172,6 +174,8 @@ class State:
                     "history": self.history,
                     "best_epoch": self.best_epoch,
                     "best_weights": self.best_weights,
+                    "passes": self.plan.passes,
+                    "searched": None if self.searched is None else torch.from_numpy(self.searched),
                 },
                 temporary,
             )
@@ -181,52 +185,124 @@ def _rank(row: Mapping[str, float]) -> tuple[float, float]:
     return row["calibration_masked_accuracy"], -row["calibration_loss"]
 
 
-def _epoch(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    plan: Strategy,
-    run: Run,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    epoch: int,
-) -> float:
-    seed = _derived_seed(run.seed, epoch)
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # for what draws from the global generator inside a model: dropout, stochastic depth
-    batches = torch.randperm(len(images), generator=generator).split(run.settings["batch_size"])
-    losses = []
-    model.train()
-    for step, rows in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(run.settings, epoch + step / len(batches))
-        batch, truth = shifted(images[rows], run.settings["shift"], generator), labels[rows]
-        shown = torch.cat([mask_out(batch, hidden) for hidden in plan.hidden(model, batch, truth, generator)])
-        logits = model(shown.contiguous(memory_format=torch.channels_last))
-        loss = cross_entropy(logits.float(), truth.repeat(plan.copies), label_smoothing=run.settings["label_smoothing"])
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"learning_rate {run.settings['learning_rate']}: the loss is {loss.item()} in epoch {epoch}; lower it"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return float(np.mean(losses))
+class Learner:
+    """A classifier that learns from the images that its strategy shows it."""
+
+    def __init__(self, run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Strategy) -> None:
+        """Take what is trained, by what, on what; several GPUs share each batch, that of a search too."""
+        self.run, self.model, self.optimizer, self.plan = run, model, optimizer, plan
+        self._classify = torch.nn.DataParallel(model, device_ids=list(run.gpus)) if len(run.gpus) > 1 else model
+        self._normalise = registry.normalisation(run.model)
+
+    def epoch(self, images: Pictures, epoch: int, searched: NDArray[np.int64] | None) -> tuple[float, NDArray[np.int64] | None]:
+        """Learn from every image once, and return the mean loss.
+
+        Args:
+            images: the training images.
+            epoch: its number, from 0.
+            searched: the boxes of an earlier epoch's search for every image, int64 [copies, N, m, 4].
+
+        Returns:
+            The mean loss, and the boxes for every image if a later epoch is to use them again.
+
+        Raises:
+            InputError: the loss is no longer finite.
+        """
+        settings, seed = self.run.settings, _derived_seed(self.run.seed, epoch)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # for what draws from the global generator inside a model: dropout, stochastic depth
+        batches = torch.randperm(len(images), generator=generator).split(settings["batch_size"])
+        fresh = epoch % settings["refresh_every"] == 0
+        found: list[NDArray[np.int64]] = []
+        losses = []
+        self.model.train()
+        for step, part in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = _learning_rate(settings, epoch + step / len(batches))
+            rows = part.numpy()
+            batch, truth = self.inputs(images, rows)
+            batch = shifted(batch, settings["shift"], generator)
+            boxes = self.search(batch, truth, generator) if fresh or searched is None else searched[:, rows]
+            loss = self.step(batch, truth, boxes)
+            if not math.isfinite(loss):
+                raise InputError(f"learning_rate {settings['learning_rate']}: the loss is {loss} in epoch {epoch}; lower it")
+            losses.append(loss)
+            found.append(boxes)
+        if settings["refresh_every"] > 1 and fresh:
+            searched = np.concatenate(found, axis=1)[:, np.argsort(torch.cat(batches).numpy())]
+        return float(np.mean(losses)), searched
+
+    def inputs(self, images: Pictures, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some images as the classifier wants them, float32 [n, C, H, W], and their labels, int64 [n], on the device."""
+        device = self.run.device
+        return self._normalise(torch.tensor(images.rows(rows), device=device)), torch.tensor(images.labels[rows], device=device)
+
+    def search(self, batch: torch.Tensor, truth: torch.Tensor, generator: torch.Generator) -> NDArray[np.int64]:
+        """The boxes that the strategy chooses for a batch, int64 [copies, n, m, 4]."""
+        with self._precision():
+            return self.plan.boxes(self._classify, batch, truth, generator)
+
+    def step(self, batch: torch.Tensor, truth: torch.Tensor, boxes: NDArray[np.int64]) -> float:
+        """One step of the optimiser on the masked copies of a batch, unless the loss is not finite; returns the loss."""
+        shown = torch.cat([mask_out(batch, hidden) for hidden in boxes]).contiguous(memory_format=torch.channels_last)
+        with self._precision():
+            logits = self._classify(shown)
+        smoothing = self.run.settings["label_smoothing"]
+        loss = cross_entropy(logits.float(), truth.repeat(len(boxes)), label_smoothing=smoothing)
+        if torch.isfinite(loss):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+        return loss.item()
+
+    def calibrate(self, images: Pictures, views: NDArray[np.int64]) -> dict[str, float]:
+        """Accuracy on the images as they are and under fixed masks, int64 [v, m, 4]; and the mean loss over all of these."""
+        right, losses = [], []
+        unmasked = np.empty((1, 0, 4), dtype=np.int64)
+        parts = np.array_split(np.arange(len(images)), -(-len(images) // CALIBRATION_BATCH_SIZE))
+        with searching(self.model), self._precision():
+            for rows in parts:
+                batch, truth = self.inputs(images, rows)
+                for number, hidden in enumerate([unmasked[0], *views]):
+                    shown = mask_out(batch, np.broadcast_to(hidden, (len(rows), *hidden.shape)))
+                    logits = self._classify(shown.contiguous(memory_format=torch.channels_last)).float()
+                    right.append((number, (logits.argmax(dim=1) == truth).sum().item()))
+                    losses.append(cross_entropy(logits, truth, reduction="sum").item())
+        hits = np.zeros(1 + len(views))
+        for number, count in right:
+            hits[number] += count
+        accuracies = hits / len(images)
+        return {
+            "calibration_accuracy": float(accuracies[0]),
+            "calibration_masked_accuracy": float(accuracies[1:].mean() if len(views) else accuracies[0]),
+            "calibration_loss": float(np.sum(losses) / (len(images) * len(accuracies))),
+        }
+
+    def _precision(self) -> AbstractContextManager[object]:
+        kind, dtype = torch.device(self.run.device).type, self.run.settings["precision"]
+        return torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16")
 
 
-def _calibrate(model: torch.nn.Module, views: torch.Tensor, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-    right, losses = [], []
-    with searching(model):
-        for hidden in [torch.zeros_like(views[:1]) if len(views) else None, *views]:
-            shown = images if hidden is None else mask_out(images, hidden.to(images.device).expand(len(images), -1, -1))
-            logits = torch.cat([model(part.contiguous(memory_format=torch.channels_last)).float() for part in shown.split(256)])
-            right.append(logits.argmax(dim=1) == labels)
-            losses.append(cross_entropy(logits, labels).item())
-    return {
-        "calibration_accuracy": right[0].float().mean().item(),
-        "calibration_masked_accuracy": torch.stack(right[1:] or right).float().mean().item(),
-        "calibration_loss": float(np.mean(losses)),
-    }
+def learner_of(run: Run) -> Learner:
+    """The classifier of a run before its first step, with its strategy and its optimiser.
+
+    Raises:
+        InputError: the starting weights do not fit, or the strategy is misdescribed.
+    """
+    plan = strategy(run.settings, run.image_size)
+    torch.manual_seed(_derived_seed(run.seed, "weights"))
+    model = registry.build(run.model, run.classes, run.image_size, published=run.settings["pretrained"])
+    if run.start:
+        registry.load_weights(model, run.start)
+    model = on_device(model, run.device)
+    return Learner(run, model, _optimizer(model, run.settings), plan)
+
+
+def _optimizer(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    common = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
+    if settings["optimizer"] == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=settings["momentum"], **common)
+    return torch.optim.AdamW(model.parameters(), **common)
 
 
 def shifted(images: torch.Tensor, pixels: int, generator: torch.Generator) -> torch.Tensor:
@@ -244,12 +320,18 @@ def shifted(images: torch.Tensor, pixels: int, generator: torch.Generator) -> to
 
 
 def _learning_rate(settings: Mapping[str, Any], epoch: float) -> float:
-    """Linear warm-up, then half a cosine down to zero; ``epoch`` counts from 0 and may be a fraction."""
-    warmup, epochs = settings["warmup_epochs"], settings["epochs"]
+    """The learning rate at a place in the run; ``epoch`` counts from 0 and may be a fraction.
+
+    A linear warm-up comes first. Then half a cosine leads down to zero, or, where ``decay_after`` names epochs, the rate is a
+    tenth of what it was after each of them.
+    """
+    warmup, epochs, highest = settings["warmup_epochs"], settings["epochs"], settings["learning_rate"]
     if epoch < warmup:
-        return float(settings["learning_rate"] * (epoch + 1e-3) / warmup)
+        return float(highest * (epoch + 1e-3) / warmup)
+    if settings["decay_after"]:
+        return float(highest * 0.1 ** sum(epoch >= each for each in settings["decay_after"]))
     done = (epoch - warmup) / max(epochs - warmup, 1e-9)
-    return float(settings["learning_rate"] * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+    return float(highest * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
 def _derived_seed(seed: int, purpose: str | int) -> int:

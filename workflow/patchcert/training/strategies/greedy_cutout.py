@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from patchcert import InputError
-from patchcert.device import box_pixels, mask_out
 from patchcert.masks import MaskSet, Size, mask_set
-from patchcert.training.strategy import Strategy, random_pairs, searching, worst
+from patchcert.training.strategy import Search, Strategy, random_pairs, searching
 
 
 class GreedyCutout(Strategy):
@@ -23,23 +23,22 @@ class GreedyCutout(Strategy):
     def __init__(self, masks: MaskSet) -> None:
         """Take the mask set that is searched."""
         super().__init__(masks.image_size)
-        self.masks = box_pixels(masks.boxes, masks.image_size)
-        self.extra_passes = 2 * len(masks) - 1
+        self.masks = masks
 
-    def hidden(
+    def boxes(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
+    ) -> NDArray[np.int64]:
         """The two masks that raise the loss most, found greedily."""
-        count, masks = len(self.masks), self.masks.to(images.device)
+        count, masks = len(self.masks), self.masks.boxes
         with searching(model):
-            every = torch.arange(count, device=images.device).expand(len(images), count)
-            first = worst(model, images, labels, masks, every)
+            search = Search(self, model, images, labels)
+            first = search.worst(np.broadcast_to(masks[:, None], (len(images), count, 1, 4)))
             # the first mask twice is the first round's image again, so it is left out of the second round
-            others = (first[:, None] + 1 + torch.arange(count - 1, device=images.device)) % count
-            second = worst(model, mask_out(images, masks[first]), labels, masks, others)
-        return (masks[first] | masks[second])[None]
+            others = (first[:, None] + 1 + np.arange(count - 1)) % count
+            second = others[np.arange(len(images)), search.worst(_beside(masks[first][:, None], masks[others]))]
+        return masks[np.stack([first, second], axis=1)][None]
 
-    def calibration_hidden(self, count: int, generator: torch.Generator) -> torch.Tensor:
+    def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         """``count`` random pairs of the mask set."""
         return random_pairs(self.masks, count, generator)
 
@@ -64,30 +63,35 @@ class MultiSizeGreedyCutout(Strategy):
         under = [small.fewest_covering(box) for box in large.boxes]
         widest = max(len(indices) for indices in under)
         # a large mask that needs fewer small ones repeats its last: every row has one length, and no other mask is tried
-        self.under = torch.tensor(np.array([np.pad(row, (0, widest - len(row)), mode="edge") for row in under]))
-        self.large = box_pixels(large.boxes, large.image_size)
-        self.small = box_pixels(small.boxes, small.image_size)
-        self.extra_passes = 2 * (len(large) + widest)
+        self.under = np.array([np.pad(row, (0, widest - len(row)), mode="edge") for row in under])
+        self.large, self.small = large, small
 
-    def hidden(
+    def boxes(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
+    ) -> NDArray[np.int64]:
         """The worst two large masks and the worst two small masks, as two copies of each image."""
-        large, small, under = (part.to(images.device) for part in (self.large, self.small, self.under))
-        hidden_large = self._nothing(len(images), device=images.device)
-        hidden_small = hidden_large.clone()
-        every = torch.arange(len(large), device=images.device).expand(len(images), len(large))
+        numbers, large, small = np.arange(len(images)), self.large.boxes, self.small.boxes
+        every = np.broadcast_to(large, (len(images), *large.shape))
+        chosen_large = chosen_small = np.empty((len(images), 0, 4), dtype=np.int64)
         with searching(model):
+            search = Search(self, model, images, labels)
             for _ in range(2):
-                worst_large = worst(model, mask_out(images, hidden_large), labels, large, every)
-                worst_small = worst(model, mask_out(images, hidden_small), labels, small, under[worst_large])
-                hidden_large = hidden_large | large[worst_large]
-                hidden_small = hidden_small | small[worst_small]
-        return torch.stack([hidden_large, hidden_small])
+                worst_large = search.worst(_beside(chosen_large, every))
+                under = self.under[worst_large]
+                worst_small = under[numbers, search.worst(_beside(chosen_small, small[under]))]
+                chosen_large = np.concatenate([chosen_large, large[worst_large][:, None]], axis=1)
+                chosen_small = np.concatenate([chosen_small, small[worst_small][:, None]], axis=1)
+        return np.stack([chosen_large, chosen_small])
 
-    def calibration_hidden(self, count: int, generator: torch.Generator) -> torch.Tensor:
+    def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         """Random pairs of the small mask set, ``count`` in all."""
         return random_pairs(self.small, count, generator)
+
+
+def _beside(chosen: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each candidate, int64 [n, c, 4], beside the boxes chosen before, int64 [n, m, 4]: int64 [n, c, m + 1, 4]."""
+    before = np.broadcast_to(chosen[:, None], (*candidates.shape[:2], *chosen.shape[1:]))
+    return np.concatenate([before, candidates[:, :, None]], axis=2)
 
 
 def make(settings: Mapping[str, Any], image_size: Size) -> Strategy:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from patchcert.device import box_pixels
 from patchcert.masks import Size
 from patchcert.training.strategy import Strategy
 
@@ -21,23 +21,21 @@ class RandomCutout(Strategy):
         super().__init__(image_size)
         self.cutout_size = cutout_size
 
-    def hidden(
+    def boxes(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
-        """Two squares an image, drawn anew."""
-        return self._draw(len(images), generator).to(images.device)[None]
+    ) -> NDArray[np.int64]:
+        """Two squares an image, drawn anew; of each what is inside the image."""
+        return self.calibration_boxes(len(images), generator)[None]
 
-    def calibration_hidden(self, count: int, generator: torch.Generator) -> torch.Tensor:
+    def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         """``count`` draws of two squares."""
-        return self._draw(count, generator)
-
-    def _draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         boxes = np.empty((count, 2, 4), dtype=np.int64)
         for axis, (image, cutout) in enumerate(zip(self.image_size, self.cutout_size, strict=True)):
             centre = torch.randint(0, image, (count, 2), generator=generator).numpy()
-            boxes[:, :, 2 * axis] = centre - cutout // 2
-            boxes[:, :, 2 * axis + 1] = centre - cutout // 2 + cutout
-        return box_pixels(boxes, self.image_size).any(dim=1)
+            start = centre - cutout // 2
+            boxes[:, :, 2 * axis] = start.clip(min=0)
+            boxes[:, :, 2 * axis + 1] = (start + cutout).clip(max=image)
+        return boxes
 
 
 def make(settings: Mapping[str, Any], image_size: Size) -> RandomCutout:

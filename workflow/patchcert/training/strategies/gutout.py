@@ -1,0 +1,74 @@
+"""Gutout: masks of the certification put where Grad-CAM finds the image most salient, in two rounds.
+
+Source: Greedy Cutout, section 4.1, Cutout guided by Grad-CAM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchcert.masking import box_pixels, mask_out
+from patchcert.masks import MaskSet, Size, mask_set
+from patchcert.models.grad_cam import grad_cam
+from patchcert.training.strategy import Strategy, evaluating, random_pairs
+
+
+class Gutout(Strategy):
+    """The mask that hides most saliency for the true label, then the one that hides most of what is salient beside it.
+
+    A map takes a forward and a backward pass: 4 passes for one mask set, and 6 for two, which share the first map. With two
+    sets each image is shown twice.
+    """
+
+    def __init__(self, sets: Sequence[MaskSet]) -> None:
+        """Take one mask set or more, of one image size."""
+        super().__init__(sets[0].image_size)
+        self.sets = sets
+        self.copies = len(sets)
+
+    def boxes(
+        self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> NDArray[np.int64]:
+        """The two most salient masks of each set."""
+        with evaluating(model):
+            saliency = self._saliency(model, images, labels)
+            chosen = []
+            for masks in self.sets:
+                first = masks.boxes[_most_salient(saliency, masks)][:, None]
+                beside = self._saliency(model, mask_out(images, first), labels)
+                second = masks.boxes[_most_salient(beside, masks)][:, None]
+                chosen.append(np.concatenate([first, second], axis=1))
+        return np.stack(chosen)
+
+    def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
+        """``count`` random pairs of the last set, the finest."""
+        return random_pairs(self.sets[-1], count, generator)
+
+    def _saliency(self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.passes += 2 * len(images)
+        return grad_cam(model, images, labels)
+
+
+def _most_salient(saliency: torch.Tensor, masks: MaskSet) -> NDArray[np.int64]:
+    """For each map, float [n, H, W], the mask with the largest sum of it, int64 [n]; a tie goes to the first."""
+    pixels = box_pixels(masks.boxes, masks.image_size, saliency.device).flatten(1).float()
+    chosen: NDArray[np.int64] = (saliency.flatten(1) @ pixels.T).argmax(dim=1).cpu().numpy()
+    return chosen
+
+
+def make(settings: Mapping[str, Any], image_size: Size) -> Gutout:
+    """The strategy for images of this size.
+
+    Args:
+        settings: ``patch_size``, pixels, and ``mask_budgets``, one or more.
+        image_size: rows and columns, pixels.
+
+    Raises:
+        InputError: a patch that does not fit.
+    """
+    return Gutout([mask_set(image_size, settings["patch_size"], budget) for budget in settings["mask_budgets"]])
