@@ -204,6 +204,29 @@ def training_timing_code(wildcards):
     return adapter_code("time_training.py", *dict.fromkeys(strategies), *architecture_modules(wildcards))
 
 
+def masked_images_facts():
+    """The run whose weights the figure of masked images asks: without masks, if the analysis has such a training."""
+    facts = analysis_facts("strategies")
+    plain = [fact for fact in facts if config["trainings"][fact["training"]]["strategy"] == "plain"]
+    return next(iter([*plain, *facts]), None)
+
+
+def masked_images_inputs(wildcards):
+    facts = masked_images_facts()
+    dataset = SimpleNamespace(dataset=facts["dataset"])
+    return {
+        "files": source_files(dataset),
+        "index": rules.prepare.output.index.format(**facts),
+        "weights": rules.train.output.weights.format(**facts),
+    }
+
+
+def masked_images_code(wildcards):
+    strategies = [f"patchcert.training.strategies.{settings['strategy']}" for settings in timed_trainings(wildcards).values()]
+    architecture = architecture_modules(SimpleNamespace(**masked_images_facts()))
+    return adapter_code("figure_masked_images.py", *dict.fromkeys(strategies), *architecture)
+
+
 def timing_code(wildcards):
     return adapter_code("time_inference.py", *architecture_modules(wildcards))
 
@@ -310,6 +333,11 @@ FIGURES = {
     "strategy_costs": {
         "caption": "What a training strategy costs and gains: certified accuracy against the passes of its search and against the time of a training step (Greedy Cutout, Tables 3 and A1).",
         "reads": ["results", "ledger", "trainings", "training_times"],
+        "analysis": "strategies",
+    },
+    "masked_images": {
+        "caption": "Training images as each strategy shows them to the classifier, here one that was trained without masks: grey is masked, frames are the masks. Strategies with two copies train on both.",
+        "reads": [],
         "analysis": "strategies",
     },
     "strategy_budgets": {

@@ -110,7 +110,37 @@ rule figure_training_curves:
         "../workflow/scripts/figure_training_curves.py"
 
 
+rule figure_masked_images:
+    input:
+        unpack(masked_images_inputs),
+    output:
+        svg=f"{REPORTS}/figures/masked_images.svg",
+        png=report(
+            f"{REPORTS}/figures/masked_images.png",
+            caption="../workflow/captions/figure.rst",
+            category="Figures",
+            labels={"figure": "masked_images"},
+        ),
+    log:
+        f"{LOGS}/figure/masked_images.log",
+    benchmark:
+        f"{BENCHMARKS}/figure/masked_images.tsv"
+    params:
+        caption=FIGURES["masked_images"]["caption"],
+        facts=lambda wildcards: masked_images_facts(),
+        dataset=lambda wildcards: config["datasets"][masked_images_facts()["dataset"]],
+        trainings=timed_trainings,
+        images=8,
+        style=config["report"],
+        code=masked_images_code,
+    message:
+        "Drawing what each training strategy shows"
+    script:
+        "../workflow/scripts/figure_masked_images.py"
+
+
 ruleorder: figure_mask_set > figure
+ruleorder: figure_masked_images > figure
 ruleorder: figure_training_curves > figure
 
 

@@ -42,6 +42,7 @@ DEFENSES = (
     "undefended",
     "double_masking",
     "minority_reports",
+    "interval_bound_propagation",
     "clipped_bagnet",
     "derandomized_smoothing",
     "patchguard_bagnet",
