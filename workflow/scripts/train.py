@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpu(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     dataset = snakemake.params.dataset
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
     run = Run(
         model=snakemake.wildcards.model,
         settings=snakemake.params.settings,
@@ -30,5 +29,6 @@ with job(snakemake.log[0]), own_gpu(snakemake.params.device):
         device=snakemake.params.device,
         start=Path(snakemake.input.start) if snakemake.input.start else None,
     )
-    parts = (open_split(dataset, files, snakemake.input.index, split).read() for split in ("train", "calibration"))
+    paths = snakemake.input.index, snakemake.input.pixels
+    parts = (open_split(*paths, split).read() for split in ("train", "calibration"))
     train(run, *parts, output=Path(snakemake.output.weights).parent, scratch=Path(snakemake.params.scratch))
