@@ -139,6 +139,11 @@ def source_files(wildcards):
     return [source_path(entry) for entry in SOURCES[dataset_of(wildcards)["source"]]]
 
 
+def source_digests(wildcards):
+    """Digests of a dataset's raw files by their names, as verified by the fetch."""
+    return {entry.file: entry.digest for entry in SOURCES[dataset_of(wildcards)["source"]]}
+
+
 def loader_module(wildcards):
     return f"patchcert.datasets.loaders.{dataset_of(wildcards)['loader']}"
 
@@ -154,9 +159,8 @@ def data_identity(wildcards):
     It goes into the record of every checkpoint and prediction, so that weights that were restored from elsewhere are recognised
     if they belong to other data.
     """
-    digests = [entry.sha256 for entry in SOURCES[dataset_of(wildcards)["source"]]]
     code = adapter_code("prepare.py", loader_module(wildcards))
-    return settings_sha256([dataset_of(wildcards), digests, code])
+    return settings_sha256([dataset_of(wildcards), source_digests(wildcards), code])
 
 
 def training_settings(wildcards):
@@ -213,10 +217,9 @@ def masked_images_facts():
 
 def masked_images_inputs(wildcards):
     facts = masked_images_facts()
-    dataset = SimpleNamespace(dataset=facts["dataset"])
     return {
-        "files": source_files(dataset),
         "index": rules.prepare.output.index.format(**facts),
+        "pixels": rules.prepare.output.pixels.format(**facts),
         "weights": rules.train.output.weights.format(**facts),
     }
 
@@ -527,8 +530,8 @@ def example_inputs(wildcards):
     """The files behind the mask figure."""
     facts = analysis_facts("mask_set")[0]
     return {
-        "files": [source_path(entry) for entry in SOURCES[example_dataset()["source"]]],
         "index": rules.prepare.output.index.format(**facts),
+        "pixels": rules.prepare.output.pixels.format(**facts),
         "predictions": rules.gather_predictions.output[0].format(**facts),
     }
 

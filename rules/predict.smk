@@ -3,8 +3,8 @@
 
 rule predict:
     input:
-        files=source_files,
         index=rules.prepare.output.index,
+        pixels=PIXELS,
         weights=rules.train.output.weights,
         record=rules.train.output.record,
     output:
@@ -51,8 +51,8 @@ rule gather_predictions:
 
 rule time_inference:
     input:
-        files=source_files,
         index=rules.prepare.output.index,
+        pixels=PIXELS,
         weights=rules.train.output.weights,
     output:
         f"{RESULTS}/times/{RUN}.json",

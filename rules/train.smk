@@ -3,8 +3,8 @@
 
 rule train:
     input:
-        files=source_files,
         index=rules.prepare.output.index,
+        pixels=PIXELS,
         start=starting_weights,
     output:
         weights=f"{CHECKPOINTS}/{RUN}/weights.safetensors",
@@ -32,8 +32,8 @@ rule train:
 
 rule time_training:
     input:
-        files=source_files,
         index=rules.prepare.output.index,
+        pixels=PIXELS,
     output:
         f"{RESULTS}/training_times/{{dataset}}/{{model}}.json",
     log:

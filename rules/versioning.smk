@@ -22,7 +22,7 @@ rule restore:
         kept=[DATA, CHECKPOINTS, f"{RESULTS}/prepared"],
         snakefile=str(workflow.main_snakefile),
         runs={rules.train.output.weights.format(**run): expected_identity(run) for run in recorded_runs()},
-        digests={source_path(entry): entry.sha256 for entry in configured_sources()},
+        digests={source_path(entry): entry.digest for entry in configured_sources()},
     message:
         "Restoring {DATA} and {CHECKPOINTS} with DVC"
     script:

@@ -236,6 +236,7 @@ MODELS = (
     "write small_resnetv2, small_convnext, small_vit, small_resmlp, or timm's full name, architecture.tag, for example "
     '"small_resnetv2"'
 )
+LOADERS = "cifar10 or cifar100 or digits or imagenet or imagenette or svhn"
 PATCH = (
     "write rows and columns of one patch, or 2-of-3x3 for two such patches, or area-10 for any rectangle of at most 10 pixels, "
     "for example [5, 5]"
@@ -374,8 +375,8 @@ FAULTS: list[tuple[str, Any, str]] = [
     ),
     # a wrong choice
     ("device", "gpu", 'device: "gpu" is wrong; write cpu or cuda'),
-    ("datasets.digits.loader", "mnist", 'datasets.digits.loader: "mnist" is wrong; write digits'),
-    ("datasets.digits.loader", None, "datasets.digits.loader: null is wrong; write digits"),
+    ("datasets.digits.loader", "mnist", f'datasets.digits.loader: "mnist" is wrong; write {LOADERS}'),
+    ("datasets.digits.loader", None, f"datasets.digits.loader: null is wrong; write {LOADERS}"),
     (
         "trainings.plain.strategy",
         "greedy",
@@ -535,6 +536,12 @@ FAULTS: list[tuple[str, Any, str]] = [
         "trainings.greedy.mask_budgets: missing; write for example mask_budgets: [[3, 3], [6, 6]]",
     ),
     # keys that contradict each other
+    (
+        "datasets.digits.resize",
+        31,
+        "datasets.digits.resize: 31 leaves less than image_size to crop; write 32 or more, or null",
+    ),
+    ("datasets.digits.resize", 0, "datasets.digits.resize: 0 is wrong; write a number from 1 up, for example 256"),
     (
         "runs.0.dataset",
         "digit",

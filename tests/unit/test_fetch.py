@@ -81,8 +81,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         whole = behaviour not in ("cut", "stall")
+        self.server.sent.append(len(body) if whole else CUT)  # before the client, which then goes on, has all of it
         self.wfile.write(body if whole else body[:CUT])
-        self.server.sent.append(len(body) if whole else CUT)
         if behaviour == "stall":
             self.wfile.flush()
             self.server.released.wait(30)
@@ -110,7 +110,7 @@ def impatient_and_direct(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def source(server: Server) -> Source:
-    digest = hashlib.sha256(CONTENT).hexdigest()
+    digest = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
     return Source("flowers", "2.1", "flowers.bin", digest, len(CONTENT), "CC0-1.0", f"{server.address}/flowers.bin")
 
 
@@ -121,7 +121,7 @@ def target(tmp_path: Path) -> Path:
 
 def partial_file(source: Source, target: Path) -> Path:
     target.parent.mkdir(exist_ok=True)
-    return target.with_name(f".{source.file}.{source.sha256[:12]}.part")
+    return target.with_name(f".{source.file}.{source.digest.split(':')[1][:12]}.part")
 
 
 def left_behind(target: Path) -> list[str]:
@@ -147,7 +147,7 @@ def test_the_digits_come_out_of_the_installed_package_whatever_the_mirror(tmp_pa
     (digits,) = read_sources(REGISTRY)["digits"]
     target = tmp_path / "new" / "folder" / digits.file
     fetch(digits, target, mirror=str(tmp_path / "absent"))
-    assert hashlib.sha256(target.read_bytes()).hexdigest() == digits.sha256
+    assert f"sha256:{hashlib.sha256(target.read_bytes()).hexdigest()}" == digits.digest
     assert left_behind(target) == [digits.file]
     assert target.stat().st_mode & 0o077 == 0o666 & ~_umask() & 0o077
 
@@ -184,7 +184,7 @@ def test_a_file_comes_whole_and_its_start_and_end_are_logged(
     messages = [record.message for record in caplog.records if record.name == "patchcert.datasets.fetch"]
     assert messages == [
         f"fetching flowers 2.1, flowers.bin from {source.origin}: {source.bytes} bytes",
-        f"fetched flowers 2.1, flowers.bin: {source.bytes} bytes, SHA-256 {source.sha256}",
+        f"fetched flowers 2.1, flowers.bin: {source.bytes} bytes, {source.digest}",
     ]
 
 
@@ -300,8 +300,6 @@ def test_a_killed_download_is_resumed_by_the_next(server: Server, source: Source
     fetch(source, target)
     assert_fetched(target)
     assert server.ranges == ["", f"bytes={kept}-"]
-    while len(server.sent) < 2 and time.monotonic() < limit:  # the threads of the server write down what they sent at their end
-        time.sleep(0.01)
     assert sorted(server.sent) == sorted([CUT, len(CONTENT) - kept])
 
 
@@ -315,8 +313,8 @@ def test_a_whole_partial_file_needs_no_request(server: Server, source: Source, t
 def test_a_partial_file_of_another_digest_is_removed_and_those_of_other_files_stay(
     server: Server, source: Source, target: Path
 ) -> None:
-    partial_file(replace(source, sha256="0f" * 32), target).write_bytes(b"older release")
-    neighbour = target.with_name(f".{source.file}.index.{source.sha256[:12]}.part")
+    partial_file(replace(source, digest="sha256:" + "0f" * 32), target).write_bytes(b"older release")
+    neighbour = target.with_name(f".{source.file}.index.{source.digest.split(':')[1][:12]}.part")
     neighbour.write_bytes(b"of flowers.bin.index")
     fetch(source, target)
     assert server.ranges == [""]
@@ -357,14 +355,41 @@ def test_other_content_is_refused_with_both_digests_and_nothing_is_left(
     server.content = content
     message = fault(source, target)
     assert message.startswith(f"flowers 2.1, flowers.bin: {source.origin} is not the file of the registry: ")
-    assert f"expected {source.bytes} bytes with SHA-256 {source.sha256}, " in message
-    assert f"found {len(content)} bytes with SHA-256 {hashlib.sha256(content).hexdigest()}; " in message
+    assert f"expected {source.bytes} bytes with {source.digest}, " in message
+    assert f"found {len(content)} bytes with sha256:{hashlib.sha256(content).hexdigest()}; " in message
     assert left_behind(target) == []
 
 
 def test_the_size_of_the_registry_must_be_true_too(source: Source, target: Path) -> None:
     message = fault(replace(source, bytes=source.bytes + 1), target)
-    assert f"expected {source.bytes + 1} bytes with SHA-256 {source.sha256}, found {source.bytes} bytes" in message
+    assert f"expected {source.bytes + 1} bytes with {source.digest}, found {source.bytes} bytes" in message
+    assert left_behind(target) == []
+
+
+# --- MD5 -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_md5(source: Source) -> Source:
+    return replace(source, digest=f"md5:{hashlib.md5(CONTENT).hexdigest()}")
+
+
+def test_a_file_is_verified_by_the_digest_that_its_publisher_gives(server: Server, by_md5: Source, target: Path) -> None:
+    server.behaviours = ["cut"] * module.ATTEMPTS
+    server.with_ranges = False
+    assert "run again to resume" in fault(by_md5, target)
+    assert left_behind(target) == [partial_file(by_md5, target).name]
+    server.with_ranges = True
+    fetch(by_md5, target)
+    assert_fetched(target)
+    assert server.ranges[-1] == f"bytes={CUT}-"
+
+
+def test_other_content_is_refused_with_both_digests_of_the_same_kind(server: Server, by_md5: Source, target: Path) -> None:
+    server.content = CONTENT[:-1] + b"x"
+    message = fault(by_md5, target)
+    assert f"expected {by_md5.bytes} bytes with {by_md5.digest}, " in message
+    assert f"found {by_md5.bytes} bytes with md5:{hashlib.md5(server.content).hexdigest()}; " in message
     assert left_behind(target) == []
 
 
@@ -395,7 +420,7 @@ def test_a_file_that_a_folder_lacks_is_named_with_what_to_put_there(
     mirrored.unlink()
     assert fault(source, target, mirror=str(tmp_path / "mirror")) == (
         f"flowers 2.1, flowers.bin: {mirrored}: no such file; "
-        f"put there the file of {source.origin}, {source.bytes} bytes with SHA-256 {source.sha256}"
+        f"put there the file of {source.origin}, {source.bytes} bytes with {source.digest}"
     )
 
 
@@ -421,7 +446,7 @@ def test_a_file_that_a_web_address_lacks_is_named_with_what_to_put_there(server:
     server.behaviours = ["404"]
     assert fault(source, target, mirror=server.address) == (
         f"flowers 2.1, flowers.bin: {server.address}/flowers/2.1/flowers.bin: the server answered 404 Not Found; "
-        f"put there the file of {source.origin}, {source.bytes} bytes with SHA-256 {source.sha256}"
+        f"put there the file of {source.origin}, {source.bytes} bytes with {source.digest}"
     )
 
 
@@ -433,3 +458,45 @@ def test_an_empty_mirror_is_none(server: Server, source: Source, target: Path) -
 @pytest.mark.parametrize("mirror", ["ftp://example.org/raw", "file:///raw", "HTTP://example.org"])
 def test_a_mirror_of_another_kind_is_refused(source: Source, target: Path, mirror: str) -> None:
     assert fault(source, target, mirror).startswith(f"mirror: {mirror!r}; write the path of a folder, or ")
+
+
+# --- files that may not be downloaded automatically -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def manual(server: Server, source: Source) -> Source:
+    return replace(source, licence="research only", origin=f"manual:{server.address}/register")
+
+
+@pytest.mark.parametrize("mirror", [None, ""])
+def test_a_file_of_manual_origin_is_asked_of_people(server: Server, manual: Source, target: Path, mirror: str | None) -> None:
+    assert fault(manual, target, mirror) == (
+        "flowers 2.1, flowers.bin: its licence (research only) forbids an automatic download; "
+        f"register at {server.address}/register, put the file at FOLDER/flowers/2.1/flowers.bin in a folder of yours, "
+        "and set mirror: FOLDER in the configuration"
+    )
+    assert server.paths == []
+
+
+def test_a_file_of_manual_origin_comes_from_a_folder(
+    server: Server, manual: Source, target: Path, mirrored: Path, tmp_path: Path
+) -> None:
+    fetch(manual, target, mirror=str(tmp_path / "mirror"))
+    assert_fetched(target)
+    assert server.paths == []
+    fetch(manual, target)  # once it is there, no mirror is needed
+
+
+def test_a_file_of_manual_origin_comes_from_a_web_address(server: Server, manual: Source, target: Path) -> None:
+    fetch(manual, target, mirror=server.address)
+    assert_fetched(target)
+    assert server.paths == ["/flowers/2.1/flowers.bin"]
+
+
+def test_a_file_of_manual_origin_that_a_folder_lacks_is_named_with_its_page(
+    server: Server, manual: Source, target: Path, tmp_path: Path
+) -> None:
+    assert fault(manual, target, mirror=str(tmp_path)) == (
+        f"flowers 2.1, flowers.bin: {tmp_path}/flowers/2.1/flowers.bin: no such file; "
+        f"put there the file of {server.address}/register, {manual.bytes} bytes with {manual.digest}"
+    )

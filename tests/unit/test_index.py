@@ -1,8 +1,11 @@
-"""The image index and its split, the images behind it, the digits loader, and labels looked up by id."""
+"""The split of a dataset, the images behind the index, the digits loader, and labels looked up by id."""
 
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
+from functools import partial
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from patchcert import InputError
-from patchcert.datasets.index import SPLITS, UNUSED, index, open_split
+from patchcert.datasets.index import SPLITS, open_split
 from patchcert.datasets.labels import true_labels
 from patchcert.datasets.loaders import digits
+from patchcert.datasets.prepare import prepare, prepared
+from patchcert.datasets.splits import UNUSED, with_splits
 
 FILES = {digits.FILE: Path(str(package_files("sklearn") / "datasets" / "data" / "digits.csv.gz"))}
 COUNT = 1797
@@ -24,7 +29,19 @@ COUNT = 1797
 
 def settings(train: int | None, calibration: int, test: int, seed: int = 0, **more: Any) -> dict[str, Any]:
     sizes = {"train": train, "calibration": calibration, "test": test}
-    return {"loader": "digits", "image_size": [32, 32], "split_sizes": sizes, "split_seed": seed} | more
+    block = {
+        "loader": "digits",
+        "classes": 10,
+        "image_size": [32, 32],
+        "resize": None,
+        "split_sizes": sizes,
+        "split_seed": seed,
+    }
+    return block | more
+
+
+def index(block: dict[str, Any]) -> pd.DataFrame:
+    return with_splits(digits.records(FILES), block)
 
 
 def ids_of(table: pd.DataFrame, split: str) -> list[str]:
@@ -46,22 +63,37 @@ def ids_of(table: pd.DataFrame, split: str) -> list[str]:
 def test_each_split_has_its_size_and_the_rest_is_unused(
     train: int | None, calibration: int, test: int, expected: dict[str, int]
 ) -> None:
-    table = index(settings(train, calibration, test), FILES)
+    table = index(settings(train, calibration, test))
     assert table["split"].value_counts().to_dict() == expected
 
 
-def test_the_index_has_one_row_an_image_in_the_datasets_order() -> None:
-    table = index(settings(200, 50, 30), FILES)
-    assert list(table.columns) == ["image_id", "label", "object_size", "split"]
+def test_the_index_has_one_row_an_image_in_the_datasets_order(prepared_digits: tuple[Path, Path]) -> None:
+    table = pd.read_parquet(prepared_digits[0])
+    assert list(table.columns) == ["image_id", "label", "object_size", "split", "row"]
     assert table["image_id"].tolist() == [f"digits-{row:04d}" for row in range(COUNT)]
     assert table["label"].tolist() == load_digits().target.tolist()
     assert set(table["split"]) == {*SPLITS, UNUSED}
-    assert table["object_size"].tolist() == digits.object_sizes(FILES, table["image_id"].tolist(), (32, 32)).tolist()
+    assert table["object_size"].tolist() == digits.object_sizes(FILES, table, scaled).tolist()
+    used = table["split"] != UNUSED
+    assert (table.loc[used, "row"].tolist(), set(table.loc[~used, "row"])) == (list(range(280)), {-1})
+
+
+def test_the_default_study_is_tested_on_these_images() -> None:
+    table = index(settings(None, 280, 400))
+    assert ids_of(table, "test")[:6] == [
+        "digits-0021",
+        "digits-0024",
+        "digits-0028",
+        "digits-0034",
+        "digits-0035",
+        "digits-0037",
+    ]
+    assert ids_of(table, "calibration")[:4] == ["digits-0001", "digits-0002", "digits-0003", "digits-0007"]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_every_split_is_stratified(seed: int) -> None:
-    table = index(settings(200, 50, 30, seed), FILES)
+    table = index(settings(200, 50, 30, seed))
     shares = table["label"].value_counts(normalize=True)
     for split, size in (("test", 30), ("calibration", 50), ("train", 200)):
         counts = table.loc[table["split"] == split, "label"].value_counts()
@@ -70,26 +102,25 @@ def test_every_split_is_stratified(seed: int) -> None:
 
 def test_the_test_images_do_not_depend_on_the_sizes_of_the_others() -> None:
     tests = [
-        ids_of(index(settings(train, calibration, 30), FILES), "test")
-        for train, calibration in [(None, 50), (200, 50), (10, 1000)]
+        ids_of(index(settings(train, calibration, 30)), "test") for train, calibration in [(None, 50), (200, 50), (10, 1000)]
     ]
     assert tests[0] == tests[1] == tests[2]
 
 
 def test_the_calibration_images_do_not_depend_on_the_size_of_the_training_split() -> None:
-    first, second = (ids_of(index(settings(train, 50, 30), FILES), "calibration") for train in (None, 100))
+    first, second = (ids_of(index(settings(train, 50, 30)), "calibration") for train in (None, 100))
     assert first == second
 
 
 def test_the_split_depends_on_its_seed_and_on_nothing_else() -> None:
-    first, again, other = (index(settings(200, 50, 30, seed), FILES) for seed in (3, 3, 4))
+    first, again, other = (index(settings(200, 50, 30, seed)) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first, again)
     assert all(ids_of(first, split) != ids_of(other, split) for split in SPLITS)
 
 
 def test_more_images_than_there_are() -> None:
     with pytest.raises(InputError) as caught:
-        index(settings(1000, 500, 400), FILES)
+        index(settings(1000, 500, 400))
     assert str(caught.value) == (
         "split_sizes: {'train': 1000, 'calibration': 500, 'test': 400} ask for 1900 images; digits has 1797"
     )
@@ -106,40 +137,88 @@ def test_more_images_than_there_are() -> None:
 )
 def test_too_few_images_for_one_of_each_label(sizes: tuple[int | None, int, int], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        index(settings(*sizes), FILES)
+        index(settings(*sizes))
     assert str(caught.value).startswith(message)
 
 
-def test_an_unknown_loader() -> None:
+def in_parts(train: int, test: int) -> pd.DataFrame:
+    """Records of so many images in each part, of four labels, the parts in turn as long as both last."""
+    parts = ["train", "test"] * min(train, test) + ["train"] * (train - test) + ["test"] * (test - train)
+    ids = [f"flower-{row}" for row in range(len(parts))]
+    return pd.DataFrame({"image_id": ids, "label": np.arange(len(parts)) // 2 % 4, "part": parts})
+
+
+@pytest.mark.parametrize("train", [None, 20])
+@pytest.mark.parametrize("test", [12, 40])
+def test_published_parts_are_kept_apart(train: int | None, test: int) -> None:
+    table = with_splits(in_parts(100, 40), settings(train, 16, test))
+    parts = table.groupby("split")["part"].unique().map(list).to_dict()
+    assert (parts["train"], parts["calibration"], parts["test"]) == (["train"], ["train"], ["test"])
+    counts = table["split"].value_counts()
+    assert (counts["test"], counts["calibration"], counts["train"]) == (test, 16, 84 if train is None else train)
+
+
+def test_the_test_images_of_a_part_do_not_depend_on_the_sizes_of_the_others() -> None:
+    first, second = (ids_of(with_splits(in_parts(100, 40), settings(*sizes, 12)), "test") for sizes in ((None, 16), (20, 50)))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((80, 21, 12), "{'train': 80, 'calibration': 21} ask for 101 images; flowers has 100 in its part 'train'"),
+        ((None, 101, 12), "{'train': None, 'calibration': 101} ask for 101 images; flowers has 100 in its part 'train'"),
+        ((80, 20, 41), "{'test': 41} ask for 41 images; flowers has 40 in its part 'test'"),
+    ],
+)
+def test_more_images_than_a_part_has(sizes: tuple[int | None, int, int], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        index(settings(200, 50, 30, loader="digit"), FILES)
-    assert str(caught.value) == "loaders: 'digit' is unknown; did you mean 'digits'? write one of digits"
+        with_splits(in_parts(100, 40), settings(*sizes, loader="flowers"))
+    assert str(caught.value) == f"split_sizes: {message}"
+
+
+def test_an_unknown_loader(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        prepare(settings(200, 50, 30, loader="digit"), FILES, tmp_path / "index.parquet", tmp_path / "pixels.npy")
+    assert str(caught.value).startswith("loaders: 'digit' is unknown; did you mean 'digits'? write one of cifar10, ")
 
 
 # --- images ------------------------------------------------------------------------------------------------------------------
 
 
+def scaled(picture: np.ndarray) -> np.ndarray:
+    return prepared(picture, (32, 32))
+
+
 @pytest.fixture(scope="module")
-def index_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("prepared") / "index.parquet"
-    index(settings(200, 50, 30), FILES).to_parquet(path, index=False)
-    return path
+def prepared_digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The index and the pixels."""
+    folder = tmp_path_factory.mktemp("prepared")
+    paths = folder / "index.parquet", folder / "pixels.npy"
+    prepare(settings(200, 50, 30), FILES, *paths)
+    return paths
+
+
+@pytest.fixture
+def index_file(prepared_digits: tuple[Path, Path]) -> Path:
+    return prepared_digits[0]
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_the_images_of_a_split_come_in_the_order_of_the_index(index_file: Path, split: str) -> None:
-    opened = open_split(settings(200, 50, 30), FILES, index_file, split)
-    images, table = opened.read(), pd.read_parquet(index_file)
-    assert images.ids.tolist() == opened.ids.tolist() == ids_of(table, split)
+def test_the_images_of_a_split_come_in_the_order_of_the_index(prepared_digits: tuple[Path, Path], split: str) -> None:
+    opened = open_split(*prepared_digits, split)
+    images, table = opened.read(), pd.read_parquet(prepared_digits[0])
+    rows = table[table["split"] == split]
+    assert images.ids.tolist() == opened.ids.tolist() == rows["image_id"].tolist()
     assert images.ids.tolist() == sorted(images.ids)
-    assert images.labels.tolist() == opened.labels.tolist() == table.loc[table["split"] == split, "label"].tolist()
+    assert images.labels.tolist() == opened.labels.tolist() == rows["label"].tolist()
     assert images.pixels.shape == (len(opened), 3, 32, 32)
-    assert (images.pixels == digits.images(FILES, images.ids.tolist(), (32, 32))).all()
+    assert (images.pixels == [scaled(picture) for picture in digits.pictures(FILES, rows)]).all()
     assert (images.pixels.dtype, images.labels.dtype, images.ids.dtype.kind) == (np.uint8, np.int64, "U")
 
 
-def test_a_part_of_a_split_is_a_slice_of_it(index_file: Path) -> None:
-    whole = open_split(settings(200, 50, 30), FILES, index_file, "test")
+def test_a_part_of_a_split_is_a_slice_of_it(prepared_digits: tuple[Path, Path]) -> None:
+    whole = open_split(*prepared_digits, "test")
     part = whole.part(slice(5, 9))
     assert (len(whole), len(part), len(part.part(slice(3, None)))) == (30, 4, 1)
     assert part.part(slice(3, None)).ids.tolist() == [whole.ids[8]]
@@ -148,19 +227,33 @@ def test_a_part_of_a_split_is_a_slice_of_it(index_file: Path) -> None:
         np.testing.assert_array_equal(getattr(everything, name)[5:9], getattr(some, name))
 
 
-def test_pixels_are_not_read_before_they_are_wanted(index_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
+def test_images_are_read_in_any_order_and_any_number_of_times(prepared_digits: tuple[Path, Path]) -> None:
+    whole = open_split(*prepared_digits, "calibration").part(slice(10, None))
+    numbers = np.array([7, 0, 39, 7])
+    pixels = whole.rows(numbers)
+    assert (type(pixels), pixels.dtype, pixels.shape) == (np.ndarray, np.uint8, (4, 3, 32, 32))
+    np.testing.assert_array_equal(pixels, whole.read().pixels[numbers])
+    assert whole.rows(np.array([], dtype=np.int64)).shape == (0, 3, 32, 32)
 
-    def images(files: dict[str, Path], ids: list[str], image_size: tuple[int, int]) -> np.ndarray:
-        asked.append(ids)
-        return np.zeros((len(ids), 3, *image_size), dtype=np.uint8)
 
-    monkeypatch.setattr(digits, "images", images)
-    whole = open_split(settings(200, 50, 30), FILES, index_file, "test")
-    part = whole.part(slice(10, 12))
-    assert asked == []
-    assert part.read().pixels.shape == (2, 3, 32, 32)
-    assert asked == [whole.ids[10:12].tolist()]
+def test_opening_a_split_reads_no_pixel(prepared_digits: tuple[Path, Path]) -> None:
+    opened = open_split(*prepared_digits, "test").part(slice(10, 12))
+    assert isinstance(opened.pixels, np.memmap)
+    assert not isinstance(opened.read().pixels, np.memmap)
+
+
+def test_pixels_of_another_index_are_refused(prepared_digits: tuple[Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "index.parquet"
+    prepare(settings(200, 50, 31), FILES, other, tmp_path / "pixels.npy")
+    with pytest.raises(InputError) as caught:
+        open_split(other, prepared_digits[1], "test")
+    assert str(caught.value) == f"{prepared_digits[1]}: it does not belong to {other}; delete both and run snakemake again"
+
+
+def test_opening_a_split_imports_nothing_that_only_the_preparation_needs() -> None:
+    unwanted = "{'sklearn', 'torch', 'torchvision', 'scipy', 'PIL'}"
+    code = f"import sys, patchcert.datasets.index; print(*{unwanted} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
 
 
 # --- digits ------------------------------------------------------------------------------------------------------------------
@@ -169,7 +262,7 @@ def test_pixels_are_not_read_before_they_are_wanted(index_file: Path, monkeypatc
 def test_digits_of_their_own_size_are_scikit_learns() -> None:
     truth = load_digits()
     table = digits.records(FILES)
-    pixels = digits.images(FILES, table["image_id"].tolist(), (8, 8))
+    pixels = np.stack([prepared(picture, (8, 8)) for picture in digits.pictures(FILES, table)])
     assert table["label"].tolist() == truth.target.tolist()
     assert table["label"].dtype == np.int64
     assert table["image_id"].is_unique
@@ -178,14 +271,13 @@ def test_digits_of_their_own_size_are_scikit_learns() -> None:
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
-def test_digits_are_scaled_bicubically_to_rows_by_columns_in_the_order_of_their_names() -> None:
-    names = ["digits-1796", "digits-0000", "digits-0012"]
-    pixels = digits.images(FILES, names, (24, 40))
-    assert pixels.shape == (3, 3, 24, 40)
+def test_digits_are_scaled_bicubically_to_rows_by_columns_in_the_order_of_the_records() -> None:
+    rows = [0, 12, 1796]
+    pictures = digits.pictures(FILES, digits.records(FILES).loc[rows])
     grey = (load_digits().images * 255 // 16).astype(np.uint8)
-    for picture, row in zip(pixels, (1796, 0, 12), strict=True):
+    for picture, row in zip(pictures, rows, strict=True):
         wanted = np.asarray(Image.fromarray(grey[row]).resize((40, 24), Image.Resampling.BICUBIC))
-        assert (picture == wanted).all()
+        assert (prepared(picture, (24, 40)) == wanted).all()
 
 
 def write_table(folder: Path, rows: np.ndarray) -> dict[str, Path]:
@@ -212,23 +304,25 @@ def test_the_size_of_an_object_is_the_box_around_its_ink(tmp_path: Path, ink: di
     table[0, :64] = 16  # another digit, all ink
     for (row, column), level in ink.items():
         table[1, 8 * row + column] = level
-    sizes = digits.object_sizes(write_table(tmp_path, table), ["digits-0001", "digits-0000"], (8, 8))
+    files = write_table(tmp_path, table)
+    sizes = digits.object_sizes(files, digits.records(files), partial(prepared, image_size=(8, 8)))
     assert sizes.dtype == np.float64
-    assert sizes.tolist() == [100 * share, 100]
+    assert sizes.tolist() == [100, 100 * share]
 
 
 def test_the_size_of_an_object_is_measured_on_the_scaled_image(tmp_path: Path) -> None:
     table = np.zeros((1, 65), dtype=int)
     table[0, :64].reshape(8, 8)[2:6, 1:4] = 16
-    pixels = digits.images(write_table(tmp_path, table), ["digits-0000"], (32, 16))[0, 0]
-    rows, columns = np.nonzero(pixels >= 128)
+    files, preparation = write_table(tmp_path, table), partial(prepared, image_size=(32, 16))
+    (picture,) = digits.pictures(files, digits.records(files))
+    rows, columns = np.nonzero(preparation(picture)[0] >= 128)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 23, 2, 7)  # four and two pixels for one
-    sizes = digits.object_sizes(write_table(tmp_path, table), ["digits-0000"], (32, 16))
+    sizes = digits.object_sizes(files, digits.records(files), preparation)
     assert sizes.tolist() == [100 * 16 * 6 / (32 * 16)]
 
 
-def test_every_digit_has_a_size_in_per_cent() -> None:
-    sizes = index(settings(200, 50, 30), FILES)["object_size"]
+def test_every_digit_has_a_size_in_per_cent(index_file: Path) -> None:
+    sizes = pd.read_parquet(index_file)["object_size"]
     assert sizes.between(25, 100).all()
     assert sizes.nunique() > 20
 

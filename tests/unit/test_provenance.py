@@ -17,7 +17,16 @@ import pytest
 
 import patchcert
 from patchcert import InputError, provenance
-from patchcert.provenance import code_digest, environment, file_sha256, read_json, settings_sha256, whole_file, write_json
+from patchcert.provenance import (
+    code_digest,
+    environment,
+    file_digest,
+    file_sha256,
+    read_json,
+    settings_sha256,
+    whole_file,
+    write_json,
+)
 
 PACKAGE = {
     "__init__.py": '"""A package."""\n\n\nclass InputError(ValueError):\n    """A fault."""\n',
@@ -187,6 +196,8 @@ def test_the_digest_of_this_package_follows_its_imports_and_imports_nothing_heav
 def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert file_sha256(tmp_path / "file") == file_sha256(str(tmp_path / "file")) == hashlib.sha256(content).hexdigest()
+    assert file_digest(tmp_path / "file", "sha256") == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert file_digest(tmp_path / "file", "md5") == f"md5:{hashlib.md5(content).hexdigest()}"
 
 
 def test_settings_by_hand() -> None:

@@ -18,7 +18,7 @@ GOOD = {
     "name": "flowers",
     "version": "2.1",
     "file": "flowers.tar.gz",
-    "sha256": "0f" * 32,
+    "digest": "sha256:" + "0f" * 32,
     "bytes": "12",
     "licence": "CC0-1.0",
     "origin": "https://example.org/flowers.tar.gz?download=1",
@@ -44,8 +44,23 @@ def test_the_shipped_registry_lists_the_digits() -> None:
 def test_a_row_is_a_source_with_its_size_as_a_number(tmp_path: Path) -> None:
     sources = read_sources(write(tmp_path, HEADER, row()))
     origin = "https://example.org/flowers.tar.gz?download=1"
-    expected = Source("flowers", "2.1", "flowers.tar.gz", "0f" * 32, 12, "CC0-1.0", origin)
+    expected = Source("flowers", "2.1", "flowers.tar.gz", "sha256:" + "0f" * 32, 12, "CC0-1.0", origin)
     assert sources == {"flowers": [expected]}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("digest", "md5:" + "0f" * 16), ("origin", "manual:https://example.org/register.php")]
+)
+def test_other_forms_of_a_value(tmp_path: Path, column: str, value: str) -> None:
+    (source,) = read_sources(write(tmp_path, HEADER, row(**{column: value})))["flowers"]
+    assert getattr(source, column) == value
+
+
+def test_the_shipped_registry_has_the_datasets_of_the_papers() -> None:
+    sources = read_sources(REGISTRY)
+    assert list(sources) == ["digits", "cifar10", "cifar100", "svhn", "imagenette", "imagenet"]
+    assert {entry.origin for entry in sources["imagenet"]} == {"manual:https://image-net.org/download.php"}
+    assert sum(entry.bytes for entry in sources["imagenet"]) == 154_644_969_425
 
 
 def test_a_source_can_have_several_files_and_versions_in_the_order_of_the_rows(tmp_path: Path) -> None:
@@ -82,10 +97,14 @@ def test_a_registry_without_rows_has_no_sources(tmp_path: Path) -> None:
         ("file", "folder\\file.gz"),
         ("file", ".hidden"),
         ("file", "é.gz"),
-        ("sha256", ""),
-        ("sha256", "0F" * 32),
-        ("sha256", "0f" * 31),
-        ("sha256", "0f" * 32 + " "),
+        ("digest", ""),
+        ("digest", "0f" * 32),
+        ("digest", "sha256:" + "0F" * 32),
+        ("digest", "sha256:" + "0f" * 31),
+        ("digest", "sha256:" + "0f" * 16),
+        ("digest", "md5:" + "0f" * 32),
+        ("digest", "sha1:" + "0f" * 20),
+        ("digest", "md5:" + "0f" * 16 + " "),
         ("bytes", ""),
         ("bytes", "0"),
         ("bytes", "-1"),
@@ -101,6 +120,8 @@ def test_a_registry_without_rows_has_no_sources(tmp_path: Path) -> None:
         ("origin", "package:sklearn"),
         ("origin", "package:sklearn/../a"),
         ("origin", "package:sk.learn/a"),
+        ("origin", "manual:"),
+        ("origin", "manual:/data/a"),
     ],
 )
 def test_a_malformed_value_is_named_with_its_file_row_and_column(tmp_path: Path, column: str, value: str) -> None:

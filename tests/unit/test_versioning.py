@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from patchcert import InputError
-from patchcert.provenance import file_sha256
+from patchcert.provenance import file_digest
 from patchcert.study.versioning import kept_times, restore, set_aside, version
 
 needs_dvc = pytest.mark.skipif(importlib.util.find_spec("dvc") is None, reason="DVC is not installed")
@@ -150,7 +150,8 @@ def test_times_are_kept_even_if_the_block_fails(tmp_path):
     assert path.stat().st_mtime == 1_600_000_000
 
 
-def test_only_files_of_another_study_are_set_aside(tmp_path):
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_only_files_of_another_study_are_set_aside(tmp_path, algorithm):
     def weights(name: str, identity: object) -> Path:
         folder = tmp_path / name
         folder.mkdir()
@@ -166,7 +167,7 @@ def test_only_files_of_another_study_are_set_aside(tmp_path):
     right.write_bytes(b"right")
     wrong.write_bytes(b"wrong")
     runs = {str(path): {"settings": settings} for path in (same, other, unknown, tmp_path / "absent.safetensors")}
-    digests = {str(path): file_sha256(right) for path in (right, wrong, tmp_path / "absent.bin")}
+    digests = {str(path): file_digest(right, algorithm) for path in (right, wrong, tmp_path / "absent.bin")}
     assert set(set_aside(runs, digests)) == {other, unknown, wrong}
     assert same.is_file()
     assert right.is_file()

@@ -67,11 +67,11 @@ def test_a_damaged_registry_stops_with_its_row(fresh):
 def test_a_wrong_digest_stops_the_fetch_with_both_and_leaves_nothing(fresh):
     registry = fresh.folder / "config/sources.csv"
     right = registry.read_text().splitlines()[1].split(",")[3]
-    fresh.replace("config/sources.csv", right, "0" * 64)
+    fresh.replace("config/sources.csv", right, wrong := "sha256:" + "0" * 64)
     done = fresh.run("prepared", check=False)
     assert done.returncode != 0
     assert right in done.stdout + done.stderr
-    assert "0" * 64 in done.stdout + done.stderr
+    assert wrong in done.stdout + done.stderr
     assert not [path for path in (fresh.folder / "data").glob("**/*") if path.is_file()]
 
 

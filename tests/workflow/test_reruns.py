@@ -148,7 +148,10 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
         ("models/architectures/small_vit", ONE_RUN),
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
+        ("datasets/index", TRAININGS),
         ("datasets/loaders/digits", TRAININGS | {"prepare": 1}),
+        ("datasets/prepare", TRAININGS | {"prepare": 1}),
+        ("datasets/loaders/cifar10", {}),
         ("study/adapter", {}),
         ("study/config", {}),
         ("cli", {}),
@@ -212,6 +215,7 @@ def test_a_published_number_reruns_what_shows_it(finished):
         # all others start from it
         ("trainings.plain.weight_decay", 0.01, TRAININGS),
         ("datasets.digits.split_seed", 1, TRAININGS | {"prepare": 1}),
+        ("datasets.digits.resize", 40, TRAININGS | {"prepare": 1}),
         ("mirror", "http://127.0.0.1:9", {}),
     ],
 )

@@ -23,8 +23,13 @@ PACKAGE_FOLDER = Path(patchcert.__file__).parent
 
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes as 64 hexadecimal digits, read in blocks of a constant size."""
+    return file_digest(path, "sha256").removeprefix("sha256:")
+
+
+def file_digest(path: str | Path, algorithm: str) -> str:
+    """Digest of a file's bytes as the registry of raw inputs writes it: ``sha256:`` or ``md5:`` and hexadecimal digits."""
     with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
 
 
 def settings_sha256(settings: Any) -> str:

@@ -1,6 +1,5 @@
 """Draw a mask set and the two rounds of double masking on one test image (rule figure_mask_set)."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchcert.datasets.index import open_split
@@ -17,10 +16,9 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     params, facts = snakemake.params, snakemake.params.facts[0]
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
     pair_labels = Predictions.load(snakemake.input.predictions).pair_labels
     row = mask_set_figure.example_row(pair_labels, params.style["example_image"])
-    images = open_split(params.dataset, files, snakemake.input.index, "test").part(slice(row, row + 1)).read()
+    images = open_split(snakemake.input.index, snakemake.input.pixels, "test").part(slice(row, row + 1)).read()
     masks = masks_from_text(tuple(params.dataset["image_size"]), facts["patch"], facts["budget"])
     figure = mask_set_figure.draw(images.pixels[0], int(images.labels[0]), pair_labels[row], masks, params.style)
     save(figure, snakemake.output.svg, snakemake.output.png)

@@ -21,8 +21,7 @@ with job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     dataset, facts = params.dataset, params.facts
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    images = open_split(dataset, files, snakemake.input.index, "train").part(slice(params.images)).read()
+    images = open_split(snakemake.input.index, snakemake.input.pixels, "train").part(slice(params.images)).read()
     size, start = tuple(dataset["image_size"]), Path(snakemake.input.weights)
     boxes = {}
     for name, settings in params.trainings.items():

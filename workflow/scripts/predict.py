@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     dataset, wildcards, params = snakemake.params.dataset, snakemake.wildcards, snakemake.params
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
     task = Job(
         model=wildcards.model,
         weights=Path(snakemake.input.weights),
@@ -35,5 +34,5 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
         data=params.data,
         code=params.code,
     )
-    images = shard_of(open_split(dataset, files, snakemake.input.index, "test"), wildcards.scatteritem)
+    images = shard_of(open_split(snakemake.input.index, snakemake.input.pixels, "test"), wildcards.scatteritem)
     predict_shard(task, images, params.block_size, Path(snakemake.output[0]), Path(params.scratch))

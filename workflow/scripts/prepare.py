@@ -1,10 +1,10 @@
-"""Index and split one dataset (rule prepare)."""
+"""Prepare the images of one dataset, index and split them (rule prepare)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchcert.datasets.index import index
-from patchcert.provenance import file_sha256, whole_file, write_json
+from patchcert.datasets.prepare import prepare
+from patchcert.provenance import write_json
 from patchcert.study.adapter import job
 
 if TYPE_CHECKING:
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    table = index(snakemake.params.dataset, files)
-    with whole_file(snakemake.output.index) as temporary:
-        table.to_parquet(temporary, index=False)
+    outputs = snakemake.output.index, snakemake.output.pixels
+    table = prepare(snakemake.params.dataset, files, *outputs, threads=snakemake.threads)
     record = {
         "settings": snakemake.params.dataset,
         "identity": snakemake.params.identity,
-        "files_sha256": {name: file_sha256(path) for name, path in files.items()},
+        "files": snakemake.params.digests,
         "images": table["split"].value_counts().to_dict(),
         "images_by_label": {
             split: part["label"].value_counts().sort_index().rename(str).to_dict() for split, part in table.groupby("split")

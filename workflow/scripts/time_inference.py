@@ -1,6 +1,5 @@
 """Time the defended answers of one run on single images (rule time_inference)."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(1)
     dataset, params, name = snakemake.params.dataset, snakemake.params, snakemake.wildcards.model
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    images = open_split(dataset, files, snakemake.input.index, "test").part(slice(params.images)).read()
+    images = open_split(snakemake.input.index, snakemake.input.pixels, "test").part(slice(params.images)).read()
     size = tuple(dataset["image_size"])
     model = registry.build(name, dataset["classes"], size)
     registry.load_weights(model, snakemake.input.weights)

@@ -1,6 +1,5 @@
 """Time the training steps of every strategy on one model (rule time_training)."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,12 +19,11 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(1)
     dataset, wildcards, device = snakemake.params.dataset, snakemake.wildcards, snakemake.params.device
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
     size, classes = tuple(dataset["image_size"]), dataset["classes"]
     learners = {
         name: learner_of(Run(wildcards.model, settings, 0, size, classes, data="", code="", device=device))
         for name, settings in snakemake.params.trainings.items()
     }
-    rows = step_times(learners, open_split(dataset, files, snakemake.input.index, "train").read())
+    rows = step_times(learners, open_split(snakemake.input.index, snakemake.input.pixels, "train"))
     run = {"dataset": wildcards.dataset, "model": wildcards.model}
     write_json(snakemake.output[0], {"run": run, "device": device_name(device), "rows": rows})

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpus(snakemake.params.device, snakemake.params.settings["gpus"]) as gpus:
     torch.set_num_threads(snakemake.threads)
     dataset = snakemake.params.dataset
-    files = {Path(path).name: Path(path) for path in snakemake.input.files}
     run = Run(
         model=snakemake.wildcards.model,
         settings=snakemake.params.settings,
@@ -31,5 +30,6 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device, snakemake.params.s
         start=Path(snakemake.input.start) if snakemake.input.start else None,
         gpus=gpus,
     )
-    parts = (open_split(dataset, files, snakemake.input.index, split).read() for split in ("train", "calibration"))
+    paths = snakemake.input.index, snakemake.input.pixels
+    parts = (open_split(*paths, split) for split in ("train", "calibration"))
     train(run, *parts, output=Path(snakemake.output.weights).parent, scratch=Path(snakemake.params.scratch))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from patchcert import InputError
 from patchcert.datasets.sources import Source
-from patchcert.provenance import file_sha256
+from patchcert.provenance import file_digest
 
 if TYPE_CHECKING:
     import requests
@@ -24,22 +24,23 @@ TIMEOUT_S = (30, 60)  # to connect, and between two blocks of the body
 BLOCK_BYTES = 2**16
 BUSY = (429, 500, 502, 503, 504)
 HTTP = ("http://", "https://")
+MANUAL = "manual:"
 
 log = logging.getLogger(__name__)
 
 
 def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
-    """Materialise a file of the registry at ``target``, whole and verified by size and SHA-256, or not at all.
+    """Materialise a file of the registry at ``target``, whole and verified by size and digest, or not at all.
 
     A target that has the right digest already is left alone. A download that was cut, even by a killed process, is
-    resumed from ``.{file}.{first 12 digits of its SHA-256}.part`` beside the target, which is there only meanwhile.
+    resumed from ``.{file}.{first 12 digits of its digest}.part`` beside the target, which is there only meanwhile.
     Two processes must not fetch the same target at the same time.
 
     Args:
         source: the file; its size is in bytes.
         target: where to put it; its folder is made if need be.
-        mirror: where to look in place of the origin of files that come over HTTP: a folder, or a ``http://`` or
-            ``https://`` address, that holds ``{name}/{version}/{file}``. Files of installed packages need none.
+        mirror: where to look in place of the origin: a folder, or a ``http://`` or ``https://`` address, that holds
+            ``{name}/{version}/{file}``. Files of installed packages need none; files of ``manual:`` origin come only from it.
 
     Raises:
         InputError: the file is nowhere to be found, cannot be downloaded, or has another size or digest than the
@@ -51,7 +52,7 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
     pooch.get_logger().setLevel(logging.WARNING)  # at INFO it would repeat our lines on stderr
     pooch.retrieve(
         source.origin,
-        f"sha256:{source.sha256}",
+        source.digest,
         fname=target.name,
         path=target.parent,
         downloader=partial(_deliver, source, mirror),
@@ -61,9 +62,14 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
 def _address(source: Source, mirror: str | None) -> str:
     if source.origin.startswith("package:"):
         return _in_package(source)
+    parts = (source.name, source.version, source.file)
+    if not mirror and source.origin.startswith(MANUAL):
+        raise InputError(
+            f"{_named(source)}: its licence ({source.licence}) forbids an automatic download; register at {_page(source)}, put "
+            f"the file at FOLDER/{'/'.join(parts)} in a folder of yours, and set mirror: FOLDER in the configuration"
+        )
     if not mirror:
         return source.origin
-    parts = (source.name, source.version, source.file)
     if mirror.startswith(HTTP):
         return "/".join([mirror.rstrip("/"), *parts])
     if "://" in mirror:
@@ -94,7 +100,7 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
     address = _address(source, mirror)
     received = Path(output)
     received.unlink()  # or a killed process would leave it behind
-    part = received.with_name(f".{source.file}.{source.sha256[:12]}.part")
+    part = received.with_name(f".{source.file}.{source.digest.partition(':')[2][:12]}.part")
     for other in part.parent.glob(f".{escape(source.file)}.{'[0-9a-f]' * 12}.part"):
         if other != part:
             log.warning("removing %s, a partial download of other content", other)
@@ -104,24 +110,24 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
         _download(source, address, part)
     else:
         shutil.copyfile(address, part)
-    size, digest = part.stat().st_size, file_sha256(part)
-    if (size, digest) != (source.bytes, source.sha256):
+    size, digest = part.stat().st_size, _digest(source, part)
+    if (size, digest) != (source.bytes, source.digest):
         part.unlink()
-        asked = address if address == source.origin else f"{address} (for {source.origin})"
+        asked = address if address == source.origin else f"{address} (for {_page(source)})"
         raise InputError(
             f"{_named(source)}: {asked} is not the file of the registry: "
-            f"expected {source.bytes} bytes with SHA-256 {source.sha256}, "
-            f"found {size} bytes with SHA-256 {digest}; nothing of it was kept. Look at what is there, a web page for "
-            "instance, and run again, or correct the file's bytes, sha256 or origin in the registry"
+            f"expected {source.bytes} bytes with {source.digest}, "
+            f"found {size} bytes with {digest}; nothing of it was kept. Look at what is there, a web page for "
+            "instance, and run again, or correct the file's bytes, digest or origin in the registry"
         )
     part.replace(received)
-    log.info("fetched %s: %d bytes, SHA-256 %s", _named(source), size, digest)
+    log.info("fetched %s: %d bytes, %s", _named(source), size, digest)
 
 
 def _download(source: Source, address: str, part: Path) -> None:
     if part.exists():
         _complete(source, address, part)
-        if file_sha256(part) == source.sha256:
+        if _digest(source, part) == source.digest:
             return
         log.warning("%s, resumed from an earlier partial file, has a wrong digest: starting over", _named(source))
         part.unlink()
@@ -191,6 +197,16 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def _digest(source: Source, path: Path) -> str:
+    """The digest of a file by the algorithm that the registry has for it."""
+    return file_digest(path, source.digest.partition(":")[0])
+
+
+def _page(source: Source) -> str:
+    """Where people find the file."""
+    return source.origin.removeprefix(MANUAL)
+
+
 def _named(source: Source) -> str:
     return f"{source.name} {source.version}, {source.file}"
 
@@ -199,6 +215,6 @@ def _absent(source: Source, address: str, reason: str) -> InputError:
     remedy = (
         "correct the file's origin in the registry, or set a mirror"
         if address == source.origin
-        else f"put there the file of {source.origin}, {source.bytes} bytes with SHA-256 {source.sha256}"
+        else f"put there the file of {_page(source)}, {source.bytes} bytes with {source.digest}"
     )
     return InputError(f"{_named(source)}: {address}: {reason}; {remedy}")

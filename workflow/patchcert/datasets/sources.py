@@ -18,12 +18,16 @@ _RULES = {
     "name": _PATH_PART,
     "version": _PATH_PART,
     "file": _PATH_PART,
-    "sha256": (r"[0-9a-f]{64}", "write the 64 lower-case hexadecimal digits that sha256sum prints for the file"),
+    "digest": (
+        r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}",
+        "write sha256: and the 64 lower-case hexadecimal digits that sha256sum prints for it, or md5: and the 32 of md5sum",
+    ),
     "bytes": (r"[1-9][0-9]*", "write the file's size in bytes, a positive integer"),
     "licence": (r"\S(.*\S)?", "write the licence's SPDX identifier or its name"),
     "origin": (
-        rf"package:[A-Za-z_]\w*(/{_PART})+|https?://[^\s/]+/\S+",
-        "write package:NAME/PATH/IN/IT for a file of an installed Python package, or a http:// or https:// address",
+        rf"package:[A-Za-z_]\w*(/{_PART})+|(manual:)?https?://[^\s/]+/\S+",
+        "write package:NAME/PATH/IN/IT for a file of an installed Python package, a http:// or https:// address, or manual: "
+        "and the address of the page on which people register for a file that may not be downloaded automatically",
     ),
 }
 
@@ -36,16 +40,17 @@ class Source:
         name: the source that the file belongs to; a source can have several files.
         version: the publisher's version of the source.
         file: name of the file, without a folder.
-        sha256: its digest, 64 lower-case hexadecimal digits.
+        digest: of its bytes, as its publisher gives it: ``sha256:`` and 64 or ``md5:`` and 32 lower-case hexadecimal digits.
         bytes: its size in bytes.
         licence: what it may be used for, an SPDX identifier where there is one.
-        origin: where it comes from: ``package:NAME/PATH``, ``http://...`` or ``https://...``.
+        origin: where it comes from: ``package:NAME/PATH``, ``http://...`` or ``https://...``; ``manual:https://...`` is
+            the page on which people register for a file that may not be downloaded automatically.
     """
 
     name: str
     version: str
     file: str
-    sha256: str
+    digest: str
     bytes: int
     licence: str
     origin: str

@@ -176,6 +176,11 @@ def _json(value: Any) -> str:
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Keys that contradict each other in a configuration that keeps to the schema."""
     trainings, datasets = config["trainings"], config["datasets"]
+    for name, dataset in datasets.items():
+        side = max(dataset["image_size"])
+        if dataset["resize"] and dataset["resize"] < side:
+            wanted = f"write {side} or more, or null"
+            yield f"{_key(['datasets', name, 'resize'])}: {dataset['resize']} leaves less than image_size to crop; {wanted}"
     for name, training in trainings.items():
         yield from _chain_fault(name, trainings)
         yield from _start_fault(name, training)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from patchcert import InputError
-from patchcert.provenance import file_sha256, read_json, settings_sha256
+from patchcert.provenance import file_digest, read_json, settings_sha256
 
 LOG = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def set_aside(runs: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str])
 
     Args:
         runs: weights, each with what the ``identity`` in the record beside them has to say today.
-        digests: data files, each with the SHA-256 of its bytes.
+        digests: data files, each with the digest of its bytes as the registry writes it.
 
     Returns:
         The deleted files; a file that does not exist is none of them.
@@ -94,7 +94,7 @@ def set_aside(runs: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str])
     Raises:
         InputError: a record is no JSON file.
     """
-    outdated = [Path(name) for name, digest in digests.items() if Path(name).is_file() and file_sha256(name) != digest]
+    outdated = [Path(name) for name, digest in digests.items() if Path(name).is_file() and not _has_digest(name, digest)]
     for name, expected in runs.items():
         weights = Path(name)
         record = weights.with_name("record.json")
@@ -196,6 +196,10 @@ def _run(arguments: Sequence[str], folder: Path) -> str:
     if result.returncode:
         raise InputError(f"{' '.join(arguments)} failed with status {result.returncode}:\n{result.stderr.strip()}")
     return result.stdout.strip()
+
+
+def _has_digest(path: str, digest: str) -> bool:
+    return file_digest(path, digest.partition(":")[0]) == digest
 
 
 def _agrees(identity: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:

@@ -1,21 +1,21 @@
 """The default study's images: 1,797 handwritten digits of 8x8 pixels and 17 grey levels, which ship inside scikit-learn.
 
-Each image is scaled to the study's size and given three equal colour channels.
+They have no published parts: every split is drawn from all of them.
 """
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from patchcert import InputError
+from patchcert.datasets.prepare import Preparation
 
 FILE = "digits.csv.gz"
 SIDE = 8
@@ -37,23 +37,21 @@ def records(files: Mapping[str, Path]) -> pd.DataFrame:
     return pd.DataFrame({"image_id": [f"digits-{row:04d}" for row in range(len(table))], "label": table[:, -1]})
 
 
-def images(files: Mapping[str, Path], image_ids: Sequence[str], image_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The named digits in the order of their names, uint8 [n, 3, H, W], scaled bicubically."""
-    table = _read(files)
-    grey = (table[:, :-1].reshape(-1, SIDE, SIDE) * 255 // WHITE).astype(np.uint8)
-    rows = [int(name.removeprefix("digits-")) for name in image_ids]
-    scaled = [Image.fromarray(grey[row]).resize(image_size[::-1], Image.Resampling.BICUBIC) for row in rows]
-    return np.repeat(np.stack([np.asarray(picture) for picture in scaled])[:, None], 3, axis=1)
+def pictures(files: Mapping[str, Path], chosen: pd.DataFrame) -> Iterator[NDArray[np.uint8]]:
+    """The digits of some of the records, each uint8 [8, 8], of 0 to 255."""
+    grey = (_read(files)[:, :-1].reshape(-1, SIDE, SIDE) * 255 // WHITE).astype(np.uint8)
+    yield from grey[chosen.index]
 
 
-def object_sizes(files: Mapping[str, Path], image_ids: Sequence[str], image_size: tuple[int, int]) -> NDArray[np.float64]:
-    """Size of the named digits, float64 [n]: the ink's bounding box in per cent of the image's pixels.
+def object_sizes(files: Mapping[str, Path], table: pd.DataFrame, preparation: Preparation) -> NDArray[np.float64]:
+    """Size of each digit of some of the records, float64 [n]: the ink's bounding box in per cent of the image's pixels.
 
-    Ink is what is at least half as bright as white once the digit is scaled; the counterpart of ImageNet's object boxes.
+    Ink is what is at least half as bright as white once the image is prepared; the counterpart of ImageNet's object boxes.
     """
-    ink = images(files, image_ids, image_size)[:, 0] >= INK
+    ink = np.stack([preparation(picture)[0] for picture in pictures(files, table)]) >= INK
     rows, columns = (_extent(np.any(ink, axis=axis)) for axis in (2, 1))
-    return 100 * rows * columns / (image_size[0] * image_size[1])
+    sizes: NDArray[np.float64] = 100 * rows * columns / (ink.shape[1] * ink.shape[2])
+    return sizes
 
 
 def _extent(inked: NDArray[np.bool_]) -> NDArray[np.int64]:

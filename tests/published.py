@@ -1,0 +1,210 @@
+"""Datasets in exactly the form in which they are published, with few images, and a server to fetch them from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from patchcert.datasets.sources import COLUMNS, Source, read_sources
+from patchcert.provenance import file_digest
+
+REGISTRY = Path(__file__).parents[1] / "config" / "sources.csv"
+
+
+class Known(NamedTuple):
+    """What a test knows of an image: its id, label and part, and the picture as it was published."""
+
+    image_id: str
+    label: int
+    part: str
+    picture: Image.Image
+
+
+def photograph(seed: int, height: int = 32, width: int = 32, mode: str = "RGB") -> Image.Image:
+    """Coloured blotches, of which no two seeds share any."""
+    blotches = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    return Image.fromarray(blotches).resize((width, height), Image.Resampling.BILINEAR).convert(mode)
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+def decoded(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def cifar(archive: tarfile.TarFile, batches: dict[str, str], name: str, labels: tuple[str, int, int], each: int) -> list[Known]:
+    """CIFAR: pickles of rows of 1,024 red, 1,024 green and 1,024 blue values, each batch of one part and with two labels."""
+    key, *of = labels
+    images: list[Known] = []
+    for file, part in batches.items():
+        start = sum(image.part == part for image in images)
+        some = [
+            Known(f"{name}-{part}-{number:05d}", of[number % 2], part, photograph(1000 * (part == "test") + number))
+            for number in range(start, start + each)
+        ]
+        rows = np.stack([np.asarray(image.picture).transpose(2, 0, 1).ravel() for image in some])
+        content = {"batch_label": file, "data": rows, key: [image.label for image in some], "filenames": ["a.png"] * each}
+        add(archive, file, pickle.dumps(content, protocol=2))
+        images += some
+    return images
+
+
+def cifar10(folder: Path) -> list[Known]:
+    batches = {f"cifar-10-batches-py/data_batch_{number}": "train" for number in range(1, 6)}
+    with tarfile.open(folder / "cifar-10-python.tar.gz", "w:gz") as archive:
+        names = {"label_names": ["airplane", "automobile"], "num_cases_per_batch": 4, "num_vis": 3072}
+        add(archive, "cifar-10-batches-py/batches.meta", pickle.dumps(names, protocol=2))
+        add(archive, "cifar-10-batches-py/readme.html", b"<html>")
+        return cifar(archive, batches | {"cifar-10-batches-py/test_batch": "test"}, "cifar10", ("labels", 3, 9), 6)
+
+
+def cifar100(folder: Path) -> list[Known]:
+    batches = {"cifar-100-python/train": "train", "cifar-100-python/test": "test"}
+    with tarfile.open(folder / "cifar-100-python.tar.gz", "w:gz") as archive:
+        names = {"fine_label_names": ["apple", "aquarium_fish"], "coarse_label_names": ["fish"]}
+        add(archive, "cifar-100-python/meta", pickle.dumps(names, protocol=2))
+        return cifar(archive, batches, "cifar100", ("fine_labels", 0, 99), 12)
+
+
+def svhn(folder: Path) -> list[Known]:
+    """SVHN: one array of 32 x 32 x 3 x N, and labels from 1 to 10, of which 10 is the digit 0."""
+    images = []
+    for part, count in (("train", 10), ("test", 6)):
+        some = [photograph(1000 * (part == "test") + number) for number in range(count)]
+        truth = np.array([[10, 4][number % 2] for number in range(count)], dtype=np.uint8)
+        content = {"X": np.stack([np.asarray(picture) for picture in some], axis=-1), "y": truth[:, None]}
+        savemat(folder / f"{part}_32x32.mat", content, do_compression=True)
+        images += [Known(f"svhn-{part}-{number:05d}", int(truth[number]) % 10, part, some[number]) for number in range(count)]
+    return images
+
+
+def imagenette(folder: Path) -> list[Known]:
+    """ImageNette: folders of parts and classes, in no order, with what macOS and the publisher left between them."""
+    images = []
+    with tarfile.open(folder / "imagenette2.tgz", "w:gz") as archive:
+        for name in ("imagenette2", "imagenette2/val", "imagenette2/train"):
+            directory = tarfile.TarInfo(name)
+            directory.type = tarfile.DIRTYPE
+            archive.addfile(directory)
+        add(archive, "imagenette2/.DS_Store", b"\x00\x00\x00\x01Bud1")
+        add(archive, "imagenette2/noisy_imagenette.csv", b"path,noisy_labels_0\n")
+        for number in range(24):
+            folder_name, part = [("val", "test"), ("train", "train"), ("train", "train"), ("train", "train")][number // 6]
+            wnid, label = [("n03888257", 1), ("n01440764", 0)][number % 2]
+            stem = f"ILSVRC2012_val_{number:08d}" if number % 3 == 0 else f"{wnid}_{number}"
+            content = jpeg(photograph(number, 30 + number, 60 - number, "L" if number == 5 else "RGB"))
+            add(archive, f"imagenette2/{folder_name}/{wnid}/{stem}.JPEG", content)
+            images.append(Known(stem, label, part, decoded(content)))
+    return images
+
+
+CLASSES = {"n01440764": 3, "n01443537": 1, "n02119789": 2}
+"""The development kit's numbers of three classes, which are not in the order of their WordNet ids."""
+
+
+def imagenet(folder: Path) -> list[Known]:
+    """ImageNet: an archive of archives, a flat archive, and the development kit."""
+    labels = {wnid: label for label, wnid in enumerate(sorted(CLASSES))}
+    images = []
+    with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as archive:
+        for wnid in reversed(CLASSES):
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w") as nested:
+                for number in range(4):
+                    content = jpeg(photograph(len(images), 40, 33, "CMYK" if number == 3 else "RGB"))
+                    add(nested, f"{wnid}_{7 * number}.JPEG", content)
+                    images.append(Known(f"{wnid}_{7 * number}", labels[wnid], "train", decoded(content)))
+            add(archive, f"{wnid}.tar", stream.getvalue())
+    truth = ["n02119789", "n01440764", "n01443537", "n01443537", "n01440764", "n02119789"]
+    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as archive:
+        for number in (2, 1, 3, 4, 5, 6):
+            content = jpeg(photograph(100 + number, 37, 60))
+            add(archive, f"ILSVRC2012_val_{number:08d}.JPEG", content)
+            images.append(Known(f"ILSVRC2012_val_{number:08d}", labels[truth[number - 1]], "test", decoded(content)))
+    fields = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children", "wordnet_height", "num_train_images"]
+    synsets = [(number, wnid, "a, b", "a thing", 0, np.zeros(0), 0, 4) for wnid, number in CLASSES.items()]
+    synsets = [*sorted(synsets), (4, "n00001740", "entity", "all of them", 3, np.array([1, 2, 3]), 1, 0)]
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": np.array(synsets, dtype=[(field, object) for field in fields])[:, None]})
+    with tarfile.open(folder / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
+        add(archive, "ILSVRC2012_devkit_t12/readme.txt", b"ILSVRC2012\n")
+        add(archive, "ILSVRC2012_devkit_t12/data/meta.mat", meta.getvalue())
+        lines = "".join(f"{CLASSES[wnid]}\n" for wnid in truth)
+        add(archive, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", lines.encode())
+    return images
+
+
+DATASETS: dict[str, Callable[[Path], list[Known]]] = {
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "svhn": svhn,
+    "imagenette": imagenette,
+    "imagenet": imagenet,
+}
+"""What writes each dataset into a folder, and returns its images in the order of the archives."""
+
+
+def publish(name: str, folder: Path, address: str) -> tuple[list[Source], list[Known]]:
+    """Write a dataset where a server of ``folder`` at ``address`` finds it; its registry entries and its images."""
+    entries = read_sources(REGISTRY)[name]
+    place = folder / name / entries[0].version
+    place.mkdir(parents=True)
+    images = DATASETS[name](place)
+    return [republished(entry, place / entry.file, address) for entry in entries], images
+
+
+def republished(entry: Source, path: Path, address: str) -> Source:
+    """A registry entry with the digest, by the same algorithm, the size and, if it has one, the address of another file."""
+    manual = entry.origin.startswith("manual:")
+    return replace(
+        entry,
+        digest=file_digest(path, entry.digest.split(":")[0]),
+        bytes=path.stat().st_size,
+        origin=entry.origin if manual else f"{address}/{entry.name}/{entry.version}/{entry.file}",
+    )
+
+
+def registry(entries: list[Source]) -> str:
+    """The text of a registry."""
+    return "\n".join(
+        [",".join(COLUMNS), *(",".join(str(getattr(entry, column)) for column in COLUMNS) for entry in entries), ""]
+    )
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        """Nothing on stderr."""
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder over loopback HTTP; gives the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,87 @@
+"""A published dataset on its way through the rules, from a server to the prepared images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from workflow_study import Study
+
+from ..published import Known, publish, registry, serving
+
+pytestmark = pytest.mark.workflow
+
+SETTINGS: dict[str, Any] = {
+    "study": "tiny",
+    "datasets": {
+        "small_images": {
+            "loader": "cifar10",
+            "source": "cifar10",
+            "classes": 10,
+            "image_size": [64, 64],
+            "split_sizes": {"train": 20, "calibration": 4, "test": 3},
+        }
+    },
+    "trainings": {"plain": {"strategy": "plain", "epochs": 1, "learning_rate": 0.01}},
+    "runs": [{"dataset": "small_images", "models": ["small_vit"], "trainings": ["plain"]}],
+    "defenses": {"double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[2, 2]]}},
+}
+
+
+def configure(study: Study, dataset: dict[str, Any]) -> None:
+    datasets = {"small_images": SETTINGS["datasets"]["small_images"] | dataset}
+    study.config = "config/tiny.yaml"
+    (study.folder / study.config).write_text(yaml.safe_dump(SETTINGS | {"datasets": datasets}))
+
+
+def publish_cifar10(study: Study, address: str) -> dict[str, Known]:
+    """Put CIFAR-10 on the server and into the registry; its images by id."""
+    configure(study, {})
+    entries, images = publish("cifar10", study.folder / "server", address)
+    (study.folder / "config/sources.csv").write_text(registry(entries))
+    study.environment = {"NO_PROXY": "127.0.0.1"}
+    return {image.image_id: image for image in images}
+
+
+def test_cifar10_is_fetched_and_prepared(fresh):
+    with serving(fresh.folder / "server") as address:
+        images = publish_cifar10(fresh, address)
+        fresh.run("prepared")
+    assert (fresh.folder / "data/cifar10/2009/cifar-10-python.tar.gz").is_file()
+    folder = fresh.folder / "results/prepared/small_images"
+    table, pixels = pd.read_parquet(folder / "index.parquet"), np.load(folder / "pixels.npy")
+    assert table["image_id"].tolist() == list(images)
+    used = table[table["row"] >= 0]
+    assert len(used) == len(pixels) == 27
+    for image_id, split, row in zip(used["image_id"], used["split"], used["row"], strict=True):
+        assert images[image_id].part == ("test" if split == "test" else "train")
+        wanted = images[image_id].picture.resize((64, 64), 3)  # bicubically
+        np.testing.assert_array_equal(pixels[row], np.asarray(wanted).transpose(2, 0, 1))
+    assert fresh.plan("prepared") == {}
+
+
+def test_pixels_that_are_made_again_retrain_nothing(fresh):
+    with serving(fresh.folder / "server") as address:
+        publish_cifar10(fresh, address)
+        fresh.run("trained")
+    assert fresh.plan("trained") == {}
+    pixels = fresh.folder / "results/prepared/small_images/pixels.npy"
+    pixels.write_bytes(pixels.read_bytes() + b"newer, and other content")
+    assert fresh.plan("trained") == {}
+    pixels.unlink()
+    assert fresh.plan("prepared") == {"prepare": 1}
+    fresh.run("prepared")
+    assert pixels.is_file()
+    assert fresh.plan("prepared", "trained") == {}
+
+
+def test_a_dataset_that_people_register_for_says_where(fresh):
+    configure(fresh, {"loader": "imagenet", "source": "imagenet", "classes": 1000, "image_size": [224, 224], "resize": 256})
+    done = fresh.run("prepared", check=False)
+    assert done.returncode != 0
+    for file in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
+        assert f"put the file at FOLDER/imagenet/2012/{file} in a folder of yours" in done.stdout + done.stderr
+    assert "register at https://image-net.org/download.php" in done.stdout + done.stderr
