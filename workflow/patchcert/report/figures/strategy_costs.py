@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from patchcert.report.ledger import counterparts
-from patchcert.report.marks import MARKERS
+from patchcert.report.marks import MARKERS, time_axis
 from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
@@ -61,9 +61,8 @@ def draw(
                         )  # fmt: skip
             row[0].set_ylabel(f"{budget} masks: certified accuracy (%)")
             row[0].set_xscale("symlog", linthresh=4)
-            row[1].set_xscale("log")
-        for column, label in enumerate(("passes of the search for an image, each epoch", "training step (ms an image)")):
-            panels[-1, column].set_xlabel(label)
+        time_axis(panels[-1, 1], "training step (ms an image)")
+        panels[-1, 0].set_xlabel("passes of the search for an image, each epoch")
         panels[-1, 0].set_xticks([0, 4, 17, 71, 666], ["0", "4", "17", "71", "666"])
         panels[-1, 0].minorticks_off()
         handles = [Line2D([], [], marker="s", linestyle="none", color=colours[kinds.index(kind)]) for kind in kinds]
