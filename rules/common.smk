@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from patchcert import InputError
 from patchcert.datasets.sources import read_sources
 from patchcert.provenance import code_digest, settings_sha256
-from patchcert.study.config import complete
+from patchcert.study.config import complete, products, settings_of
 
 try:
     completed = complete(config)
@@ -26,6 +26,7 @@ NAME = r"[a-z0-9][a-z0-9_]*"
 DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
 RUN = "{dataset}/{model}/{training}/seed-{seed}"
 MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
+RUN_FACTS = ("dataset", "model", "training", "seed")
 LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
 
 GRID = "grid"
@@ -53,9 +54,9 @@ def runs_of(block):
     ]
 
 
-def in_order(runs):
-    """Runs, each once, by dataset, model and training as they are first named."""
-    named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in ("dataset", "model", "training", "seed")}
+def in_order(runs, by=RUN_FACTS):
+    """Runs, each once, by dataset, model and training as they are first named; or certificates, by what else tells them apart."""
+    named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in by}
     unique = {tuple(named[fact].index(run[fact]) for fact in named): run for run in runs}
     return [unique[place] for place in sorted(unique)]
 
@@ -68,29 +69,35 @@ def parts_of(target):
 
 def configured_runs(target=None):
     """The facts of every run of the grid and of the analyses that a target makes."""
-    blocks = [block for part in parts_of(target) for block in (config["runs"] if part == GRID else [config["analyses"][part]])]
+    blocks = [
+        block for part in parts_of(target) for block in (config["runs"] if part == GRID else products(config["analyses"][part]))
+    ]
     return in_order([run for block in blocks for run in runs_of(block)])
 
 
 def grid_facts():
     """The facts of every certificate of the grid: its runs under every patch and budget that a defense names."""
-    runs = in_order([run for block in config["runs"] for run in runs_of(block)])
-    return [
+    facts = [
         run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
-        for defense, block in config["defenses"].items()
-        for run, patch, budget in product(runs, block.get("patch_sizes", []), block.get("mask_budgets", []))
+        for defense, settings in config["defenses"].items()
+        for block in config["runs"]
+        for run, patch, budget in product(
+            runs_of(block), block["patch_sizes"] or settings.get("patch_sizes", []), settings.get("mask_budgets", [])
+        )
     ]
+    return in_order(facts, by=("defense", *RUN_FACTS, "patch", "budget"))
 
 
 def analysis_facts(name, defense="double_masking"):
     """The facts of every certificate that an analysis needs of a defense; none where it is not configured."""
     if name not in config["analyses"]:
         return []
-    block = config["analyses"][name]
-    return [
+    facts = [
         run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
+        for block in products(config["analyses"][name])
         for run, patch, budget in product(runs_of(block), block["patches"], block["budgets"])
     ]
+    return list({tuple(fact.values()): fact for fact in facts}.values())
 
 
 def certified_facts():
@@ -164,8 +171,8 @@ def data_identity(wildcards):
 
 
 def training_settings(wildcards):
-    """A training's block without the name of the training that it starts from, whose weights are an input."""
-    block = config["trainings"][wildcards.training]
+    """A training's block, as it is for a run, without the name of the training that it starts from, whose weights are an input."""
+    block = settings_of(config["trainings"][wildcards.training], wildcards.model, wildcards.dataset)
     return {key: value for key, value in block.items() if key != "start_from"}
 
 
@@ -199,13 +206,19 @@ def timed_masks(wildcards):
 
 def timed_trainings(wildcards):
     """Settings of every training whose step is timed, by its name."""
-    block = config["analyses"].get("strategies", {"trainings": []})
-    return {name: training_settings(SimpleNamespace(training=name)) for name in block["trainings"]}
+    run = {"dataset": wildcards.dataset, "model": wildcards.model}
+    facts = [fact for fact in analysis_facts("strategies") if run.items() <= fact.items()]
+    return {fact["training"]: training_settings(SimpleNamespace(**fact)) for fact in facts}
+
+
+def timed_code(script, run):
+    """Digest of what an adapter runs that asks the strategy of every timed training."""
+    strategies = [f"patchcert.training.strategies.{settings['strategy']}" for settings in timed_trainings(run).values()]
+    return adapter_code(script, *dict.fromkeys(strategies), *architecture_modules(run))
 
 
 def training_timing_code(wildcards):
-    strategies = [f"patchcert.training.strategies.{settings['strategy']}" for settings in timed_trainings(wildcards).values()]
-    return adapter_code("time_training.py", *dict.fromkeys(strategies), *architecture_modules(wildcards))
+    return timed_code("time_training.py", wildcards)
 
 
 def masked_images_facts():
@@ -225,9 +238,7 @@ def masked_images_inputs(wildcards):
 
 
 def masked_images_code(wildcards):
-    strategies = [f"patchcert.training.strategies.{settings['strategy']}" for settings in timed_trainings(wildcards).values()]
-    architecture = architecture_modules(SimpleNamespace(**masked_images_facts()))
-    return adapter_code("figure_masked_images.py", *dict.fromkeys(strategies), *architecture)
+    return timed_code("figure_masked_images.py", SimpleNamespace(**masked_images_facts()))
 
 
 def timing_code(wildcards):
@@ -472,7 +483,7 @@ def page_settings(wildcards):
     kept = {key: value for key, value in config.items() if key not in ("mirror", "directories")}
     return {
         "target": target,
-        "config": kept | {"analyses": {name: config["analyses"][name] for name in parts_of(target) if name != GRID}},
+        "config": kept | {"analyses": {name: products(config["analyses"][name]) for name in parts_of(target) if name != GRID}},
         "facts": grid_facts() if target is None else [],
         "analyses": analyses_shown(target),
         "tables": made(TABLES, target),

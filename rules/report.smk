@@ -129,7 +129,7 @@ rule figure_masked_images:
         caption=FIGURES["masked_images"]["caption"],
         facts=lambda wildcards: masked_images_facts(),
         dataset=lambda wildcards: config["datasets"][masked_images_facts()["dataset"]],
-        trainings=timed_trainings,
+        trainings=lambda wildcards: timed_trainings(SimpleNamespace(**masked_images_facts())),
         images=8,
         style=config["report"],
         code=masked_images_code,

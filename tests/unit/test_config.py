@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 
 from patchcert import InputError, plugins
 from patchcert.study import reference as reference_module
-from patchcert.study.config import complete, resolved, schema
+from patchcert.study.config import complete, products, resolved, schema, settings_of
 from patchcert.study.reference import reference
 
 ROOT = Path(__file__).parents[2]
@@ -164,8 +164,9 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "label_smoothing": 0,
         "shift": 2,
         "calibration_masks": 16,
+        "where": [],
     }
-    assert filled["runs"][0]["seeds"] == [0]
+    assert filled["runs"][0] == FULL["runs"][0] | {"seeds": [0], "patch_sizes": None}
     assert filled["predict"] == {
         "fill": 0,
         "dtype": "float32",
@@ -182,6 +183,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
     }
     assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {
         "seeds": [0],
+        "also": [],
         "target": None,
         "mode": "certificate",
     }
@@ -228,7 +230,7 @@ def test_keys_that_yaml_reads_as_numbers_are_names() -> None:
 TRAINING_KEYS = (
     "strategy, start_from, pretrained, epochs, batch_size, optimizer, learning_rate, weight_decay, momentum, warmup_epochs, "
     "decay_after, precision, gpus, refresh_every, label_smoothing, shift, "
-    "calibration_masks, cutout_size, patch_size, mask_budgets"
+    "calibration_masks, cutout_size, patch_size, mask_budgets, where"
 )
 NAME = "write a name in lower-case letters, digits and underscores, for example"
 NUMBER = "write a number (YAML takes 1.0e-3 for one, and 1e-3 for a text), for example"
@@ -684,6 +686,65 @@ def test_a_training_starts_from_one_place(block: dict[str, Any], message: str) -
         complete(config)
     assert str(caught.value) == message
     complete(MINIMAL | {"trainings": {"plain": MINIMAL["trainings"]["plain"] | {"epochs": 0, "pretrained": True}}})
+
+
+def test_settings_that_differ_for_some_models_and_datasets() -> None:
+    where = [
+        {"models": ["small_vit"], "learning_rate": 0.2},
+        {"datasets": ["digits"], "batch_size": 8},
+        {"models": ["small_vit"], "datasets": ["digits"], "learning_rate": 0.3},
+    ]
+    training = complete(changed("trainings.plain.where", where))["trainings"]["plain"]
+    rate, size = training["learning_rate"], training["batch_size"]
+    settings = [settings_of(training, *run) for run in [("small_vit", "others"), ("small_vit", "digits"), ("other", "others")]]
+    assert [(each["learning_rate"], each["batch_size"]) for each in settings] == [(0.2, size), (0.3, 8), (rate, size)]
+    assert all(each.keys() == training.keys() - {"where"} for each in settings)
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ({"datasets": ["digit"], "epochs": 1}, 'trainings.plain.where.0.datasets.0: "digit" is not under datasets'),
+        ({"models": ["small_vit"], "epochs": 0}, "trainings.plain.where.0.epochs: 0 would teach nothing"),
+        ({"models": ["small_vit"], "momentum": 0.5}, "trainings.plain.where.0.momentum: unknown key"),
+        ({"models": ["small_vit"]}, 'trainings.plain.where.0: {"models": ["small_vit"]} is wrong'),
+    ],
+)
+def test_what_cannot_differ(where: dict[str, Any], fault: str) -> None:
+    (line,) = messages(changed("trainings.plain.where", [where]))
+    assert line.startswith(f"configuration key {fault}")
+
+
+def test_an_analysis_of_several_products() -> None:
+    further = [{"models": ["small_resmlp"]}, {"patches": [[7, 7]], "seeds": [1, 2]}]
+    analysis = complete(changed("analyses.patch_shapes.also", further))["analyses"]["patch_shapes"]
+    lists = [(block["models"], len(block["patches"]), block["seeds"]) for block in products(analysis)]
+    assert lists == [(["small_vit"], 4, [0]), (["small_resmlp"], 4, [0]), (["small_vit"], 1, [1, 2])]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("analyses.patch_shapes.also", [{"dataset": "digit"}], 'analyses.patch_shapes.also.0.dataset: "digit" is not under'),
+        (
+            "analyses.patch_shapes.also",
+            [{"patches": [[33, 9]]}],
+            "analyses.patch_shapes.also.0.patches.0: [33, 9] does",
+        ),
+        ("analyses.patch_shapes.also", [{"mode": "matrix"}], "analyses.patch_shapes.also.0.mode: unknown key"),
+        ("runs.0.patch_sizes", [[5, 5], [5, 33]], "runs.0.patch_sizes.1: [5, 33] does not fit"),
+    ],
+)
+def test_products_are_checked_like_what_they_stand_beside(key: str, value: Any, fault: str) -> None:
+    (line,) = messages(changed(key, value))
+    assert line.startswith(f"configuration key {fault}")
+
+
+def test_runs_with_patches_of_their_own_do_without_those_of_the_defense() -> None:
+    config = changed("defenses.double_masking.patch_sizes", [[33, 33]])
+    assert len(messages(config)) == 1
+    config["runs"][0]["patch_sizes"] = [[5, 5]]
+    complete(config)
 
 
 def test_an_analysis_names_a_target_that_there_is() -> None:

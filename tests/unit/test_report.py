@@ -193,20 +193,24 @@ CONFIG: dict[str, Any] = {
     "defenses": {"double_masking": {"patch_sizes": [[5, 5], [5, 8]], "mask_budgets": [[6, 6], [3, 3]]}},
     "targets": {"extra": {"cost": "5 minutes"}},
     "analyses": {
-        "patch_shapes": {
-            "seeds": [3],
-            "models": ["small_vit", "small_resmlp"],
-            "trainings": ["random_cutout"],
-            "patches": ["area-10", [3, 3], "2-of-3x3"],
-            "budgets": [[5, 5]],
-        },
-        "mask_budgets": {
-            "seeds": [3],
-            "models": ["small_vit"],
-            "trainings": ["plain"],
-            "patches": [[5, 5]],
-            "budgets": [[2, 2], [3, 4]],
-        },
+        "patch_shapes": [
+            {
+                "seeds": [3],
+                "models": ["small_vit", "small_resmlp"],
+                "trainings": ["random_cutout"],
+                "patches": ["area-10", [3, 3], "2-of-3x3"],
+                "budgets": [[5, 5]],
+            }
+        ],
+        "mask_budgets": [
+            {
+                "seeds": [3],
+                "models": ["small_vit"],
+                "trainings": ["plain"],
+                "patches": [[5, 5]],
+                "budgets": [[2, 2], [3, 4]],
+            }
+        ],
     },
     "evaluate": {"confidence": 0.995},
 }

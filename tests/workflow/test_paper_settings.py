@@ -1,58 +1,79 @@
-"""The analyses with the settings of the PatchCleanser paper: 224x224 pixels, full-size models, its patches and mask sets."""
+"""The paper study as it is planned: the published datasets, models and settings, from the raw files to every table."""
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 import yaml
-from workflow_study import fresh_copy
+from workflow_study import ROOT, fresh_copy
+
+from patchcert.study.config import complete, settings_of
 
 pytestmark = pytest.mark.workflow
 
-MODELS = [
-    "vit_base_patch16_224.augreg_in21k_ft_in1k",
-    "resnetv2_50x1_bit.goog_distilled_in1k",
-    "resmlp_24_224.fb_distilled_in1k",
-]
-DATASET = {
-    "loader": "digits",
-    "source": "digits",
-    "classes": 10,
-    "image_size": [224, 224],
-    "split_sizes": {"calibration": 280, "test": 400},
-}
-BOTH = {"dataset": "large", "models": MODELS[:1], "trainings": ["random_cutout"]}
-SETTINGS = {
-    "study": "paper_settings",
-    "device": "cuda",
-    "datasets": {"large": DATASET},
-    "trainings": {
-        "plain": {"strategy": "plain", "epochs": 10, "learning_rate": 0.01},
-        "random_cutout": {"strategy": "random_cutout", "epochs": 10, "learning_rate": 0.01, "cutout_size": [128, 128]},
-    },
-    "runs": [{"dataset": "large", "models": MODELS, "trainings": ["plain", "random_cutout"]}],
-    "defenses": {"double_masking": {"patch_sizes": [[23, 23], [32, 32], [39, 39]], "mask_budgets": [[6, 6]]}},
-    "analyses": {
-        "mask_set": BOTH | {"patches": [[32, 32]], "budgets": [[6, 6]], "mode": "matrix"},
-        "patch_sizes": BOTH | {"models": MODELS, "patches": [[23, 23], [32, 32], [39, 39]], "budgets": [[6, 6]]},
-        "patch_shapes": BOTH | {"patches": ["area-501", [23, 23], "2-of-23x23", [32, 32]], "budgets": [[6, 6]]},
-        "mask_budgets": BOTH | {"patches": [[32, 32]], "budgets": [[side, side] for side in range(2, 8)]},
-        "overestimated_patch": BOTH | {"patches": [[side, side] for side in (32, 40, 48, 56, 64)], "budgets": [[6, 6]]},
-        "large_patches": BOTH | {"patches": [[side, side] for side in range(32, 193, 16)], "budgets": [[6, 6]]},
-        "minority_reports": BOTH | {"patches": [[32, 32]], "budgets": [[6, 6]]},
-        "objects": BOTH | {"patches": [[32, 32]], "budgets": [[6, 6]]},
-    },
-    "predict": {"shards": 8, "dtype": "bfloat16"},
-}
+DATASETS = {"imagenet": 3, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2}
+"""Files of each."""
 
 
-def test_every_analysis_is_planned_with_the_papers_settings(tmp_path):
-    study = fresh_copy(tmp_path / "study")
-    (study.folder / "config/large.yaml").write_text(yaml.safe_dump(SETTINGS))
-    study.config = "config/large.yaml"
-    jobs = study.plan()
-    sizes = {23, 32, 39, 40, 48, 56, 64, *range(32, 193, 16)}
-    masks_of_the_vit = len(sizes) + len({2, 3, 4, 5, 7}) + len({"area-501", "2-of-23x23"})
-    assert jobs["gather_predictions"] == masks_of_the_vit + 3 + 4 * 3  # the plain ViT, and two models twice, under the grid's
-    assert jobs["predict"] == 8 * jobs["gather_predictions"]
-    assert (jobs["train"], jobs["time_inference"]) == (6, 1)
-    assert [sum(name.startswith(kind) for name in jobs) for kind in ("figure/", "table/")] == [12, 6]
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    study = fresh_copy(tmp_path_factory.mktemp("paper") / "study")
+    study.config = "config/paper.yaml"
+    return study
+
+
+def runs(jobs):
+    """Dataset, model and training of the trainings among jobs."""
+    return {tuple(Path(made).parts[-4:-1]) for rule, made in jobs if rule == "train"}
+
+
+def test_every_table_is_planned_from_the_raw_files(study):
+    jobs = study.jobs()
+    assert sum(rule == "fetch" for rule, _ in jobs) == sum(DATASETS.values())
+    assert {Path(made).name for rule, made in jobs if rule == "prepare"} == DATASETS.keys()
+    planned = study.plan()
+    large = {(side, 6) for side in (23, 32, 39, 40, 48, 56, 64, *range(32, 193, 16))}
+    several = {(32, budget) for budget in (2, 3, 4, 5, 7)} | {(side, 3) for side in (23, 39)} | {("shapes", 6), ("pair", 6)}
+    of_one_run = sum(made.startswith("imagenet/vit_base") for made in gathered(jobs, "random_cutout"))
+    assert of_one_run == len(large | several)
+    assert planned["predict"] == 8 * planned["gather_predictions"]
+    assert planned["table/patch_sizes"] == planned["figure/minority_reports"] == planned["time_inference"] == 1
+
+
+def gathered(jobs, training):
+    """Runs of a training, and their mask sets, of which predictions are gathered."""
+    made = [made.split("/predictions/", 1)[1] for rule, made in jobs if rule == "gather_predictions"]
+    return [path for path in made if f"/{training}/" in path]
+
+
+def test_every_published_classifier_has_a_run(study):
+    """Each dataset, model and training of which the papers print an accuracy under masks is trained."""
+    with (ROOT / "reports/claims.csv").open(newline="") as stream:
+        rows = [
+            row for row in csv.DictReader(stream) if row["table"].startswith("Table") and row["defense"] == "double_masking"
+        ]
+    published = {(row["dataset"], row["model"], row["training"]) for row in rows if row["model"]}
+    assert len(published) > 80
+    assert published <= runs(study.jobs()) | runs(study.jobs("strategies"))
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "learning_rate", "batch_size"),
+    [
+        ("resnetv2_50x1_bit.goog_distilled_in1k", "cifar10", 0.01, 64),
+        ("resnetv2_50x1_bit.goog_distilled_in1k", "imagenet", 0.01, 128),
+        ("vit_base_patch16_224.augreg_in21k_ft_in1k", "svhn", 0.001, 64),
+        ("convnext_tiny.fb_in22k_ft_in1k", "imagenet", 0.001, 128),
+    ],
+)
+def test_the_recipe_is_the_papers(model, dataset, learning_rate, batch_size):
+    """Greedy Cutout, section 4."""
+    trainings = complete(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))["trainings"]
+    for name in trainings.keys() - {"plain"}:
+        settings = settings_of(trainings[name], model, dataset)
+        assert (settings["learning_rate"], settings["batch_size"]) == (learning_rate, batch_size)
+        assert (settings["pretrained"], settings["optimizer"], settings["epochs"]) == (True, "sgd", 10)
+        assert settings["decay_after"] == [5]
+    assert settings_of(trainings["plain"], model, dataset)["epochs"] == (0 if dataset == "imagenet" else 10)

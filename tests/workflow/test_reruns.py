@@ -32,6 +32,8 @@ SHOWN = {
     "large_patches": once("figure", "large_patches"),
     "minority_reports": once("figure", "minority_reports"),
     "objects": Counter(),
+    "strategies": once("table", "strategies") | once("figure", "strategy_costs"),
+    "strategy_budgets": once("figure", "strategy_budgets"),
 }
 """The tables and figures that are made from the metrics of each analysis."""
 
@@ -48,13 +50,19 @@ FIGURES_OF_IMAGES = once("figure", "object_sizes classes")
 FIGURE_OF_PAIRS = once("figure", "mask_set")
 TRAINING_CURVES = once("figure", "training_curves")
 TABLE_OF_TIMES = once("table", "inference_times")
+MASKED_IMAGES = once("figure", "masked_images")
+TRAINED = once("figure", "training_curves strategy_costs") | once("table", "strategies") | MASKED_IMAGES
+"""What shows how trainings went, of the analysis of strategies."""
+TRAINING_TIMES = (
+    Counter(["time_training"]) | once("table", "strategies training_throughput") | once("figure", "strategy_costs") | PAGE
+)
 
 METRICS = evaluated(" ".join(SHOWN))
 CHALLENGER_METRICS = evaluated("mask_budgets", "challenger")
 MINORITY_REPORTS_METRICS = evaluated("minority_reports", "minority_reports")
 EVERY_METRIC = METRICS | CHALLENGER_METRICS | MINORITY_REPORTS_METRICS
 FIGURES_OF_METRICS = Counter(name for name in METRICS if name.startswith("figure/"))
-FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES
+FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES | MASKED_IMAGES
 TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | PAGE
 CHALLENGER = Counter({"certify/challenger": 2}) | CHALLENGER_METRICS
 MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | MINORITY_REPORTS_METRICS
@@ -67,7 +75,7 @@ PREDICTIONS = (
     | MINORITY_REPORTS
     | METRICS
 )
-TRAININGS = Counter({"train": 4}) | TRAINING_CURVES | PREDICTIONS | TIMES
+TRAININGS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS | TIMES
 
 
 def predicted(mask_sets: int, analyses: str) -> Counter[str]:
@@ -77,16 +85,19 @@ def predicted(mask_sets: int, analyses: str) -> Counter[str]:
 
 
 ONE_RUN = predicted(1, "grid") | Counter(["train"]) | TRAINING_CURVES
+COMPARED_RUN = predicted(1, "grid strategies") | Counter(["train"]) | TRAINED | TRAINING_TIMES
 ANALYSED_RUN = (
-    predicted(4, "grid patch_shapes mask_budgets minority_reports objects")
+    predicted(4, "grid patch_shapes mask_budgets minority_reports objects strategies strategy_budgets")
     | Counter(["train"])
-    | TRAINING_CURVES
+    | TRAINED
+    | TRAINING_TIMES
     | TIMES
     | CHALLENGER
     | MINORITY_REPORTS
     | FIGURES_OF_IMAGES
 )
 """A run that is timed, certified by every defense, and shown image by image."""
+LEFT_TO_A_TARGET = once("evaluate", "training_seeds/double_masking") | once("table", "training_seeds") | PAGE
 
 
 def test_nothing_changed_plans_nothing(finished):
@@ -115,7 +126,15 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
             for kind in ("table", "figure")
             for file in (ROOT / PACKAGE / f"report/{kind}s").glob("[!_]*.py")
         ),
-    }
+    } - LEFT_TO_A_TARGET.keys() | {"time_training", "page"}
+
+
+def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
+    assert finished.plan("strategies") == LEFT_TO_A_TARGET
+    finished.edit_config("analyses.training_seeds.seeds", [0, 1])
+    jobs = finished.plan("strategies")
+    assert (jobs["train"], jobs["predict"]) == (3, 3 * 2)
+    assert finished.plan() == {}
 
 
 # --- an edit of the code -----------------------------------------------------------------------------------------------------
@@ -128,6 +147,7 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
         ("report/figures/classes", once("figure", "classes") | PAGE),
         ("report/figures/mask_set", FIGURE_OF_PAIRS | PAGE),
         ("report/figures/training_curves", TRAINING_CURVES | PAGE),
+        ("report/figures/masked_images", MASKED_IMAGES | PAGE),
         ("report/tables/vanilla", once("table", "vanilla") | PAGE),
         ("report/tables/inference_times", TABLE_OF_TIMES | PAGE),
         ("report/style", FIGURES | PAGE),
@@ -138,16 +158,19 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
         ("defenses/minority_reports", MINORITY_REPORTS),
         ("study/times", TIMES),
         ("defended", TIMES),
+        ("training/throughput", TRAINING_TIMES),
         # the engine asks for the labels that these two look at
         ("defenses/double_masking", PREDICTIONS | TIMES),
         ("defenses/challenger", PREDICTIONS | TIMES),
         ("predict", PREDICTIONS | TIMES),
         ("study/shards", PREDICTIONS),
-        ("training/strategies/greedy_cutout", ONE_RUN),
+        ("training/strategies/greedy_cutout", COMPARED_RUN),
+        ("training/strategies/gutout", {}),
         ("training/strategies/random_cutout", ANALYSED_RUN),
         ("models/architectures/small_vit", ONE_RUN),
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
+        ("masking", TRAININGS),
         ("datasets/index", TRAININGS),
         ("datasets/loaders/digits", TRAININGS | {"prepare": 1}),
         ("datasets/prepare", TRAININGS | {"prepare": 1}),
@@ -188,8 +211,8 @@ def test_a_caption_reruns_what_it_stands_under(finished):
 
 def test_a_published_number_reruns_what_shows_it(finished):
     finished.replace("reports/claims.csv", ",83.9,", ",83.8,")
-    shown_beside = once("figure", "strategies prior_defenses mask_budgets overhead large_patches minority_reports")
-    assert finished.plan() == once("table", "accuracy vanilla patch_sizes patch_shapes") | shown_beside | PAGE
+    figures = once("figure", "strategies strategy_costs prior_defenses mask_budgets overhead large_patches minority_reports")
+    assert finished.plan() == once("table", "accuracy vanilla patch_sizes patch_shapes strategies") | figures | PAGE
 
 
 # --- an edit of the configuration --------------------------------------------------------------------------------------------
@@ -211,7 +234,7 @@ def test_a_published_number_reruns_what_shows_it(finished):
         ("predict.compiled", True, PREDICTIONS),
         ("predict.timed_images", 5, TIMES),
         ("trainings.random_cutout.learning_rate", 0.0005, ANALYSED_RUN),
-        ("trainings.greedy_cutout_multisize.epochs", 2, ONE_RUN),
+        ("trainings.greedy_cutout_multisize.epochs", 2, COMPARED_RUN),
         # all others start from it
         ("trainings.plain.weight_decay", 0.01, TRAININGS),
         ("datasets.digits.split_seed", 1, TRAININGS | {"prepare": 1}),

@@ -24,7 +24,7 @@ def page(
     """The page as Markdown.
 
     Args:
-        config: the completed configuration, with the analyses that the page shows.
+        config: the completed configuration, with the analyses that the page shows, each a list of blocks.
         found: findings with their verdicts, by what was asked: ``grid`` or an analysis.
         tables: caption and Markdown text of each table, by its name.
         figures: caption and path of the PNG relative to the page, by name.
@@ -105,7 +105,8 @@ def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]
         size = "x".join(map(str, config["datasets"][name]["image_size"]))
         counts = ", ".join(f"{count} {split}" for split, count in counted.items())
         lines.append(f"* Dataset `{name}`: {counts} images of {size} pixels.")
-    seeds = {seed for block in config["analyses"].values() for seed in block["seeds"]}
+    analyses = [(name, block) for name, blocks in config["analyses"].items() for block in blocks]
+    seeds = {seed for _, block in analyses for seed in block["seeds"]}
     if target is None:
         grid = config["defenses"]["double_masking"]
         lines.append(
@@ -113,10 +114,11 @@ def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]
             f"mask sets of {_sizes(grid['mask_budgets'])}."
         )
         seeds = {seed for run in config["runs"] for seed in run["seeds"]}
-    for name, block in config["analyses"].items():
+    for name, block in analyses:
         runs = ", ".join(map(spoken, [*block["models"], *block["trainings"]]))
+        place = f" on {spoken(block['dataset'])}" if len(images) > 1 else ""
         lines.append(
-            f"* Analysis `{name}`: {runs}; patches {_sizes(block['patches'])}; mask sets of {_sizes(block['budgets'])}."
+            f"* Analysis `{name}`{place}: {runs}; patches {_sizes(block['patches'])}; mask sets of {_sizes(block['budgets'])}."
         )
     percent = f"{100 * config['evaluate']['confidence']:g}"
     lines.append(f"* Brackets and error bars: {percent} % Wilson intervals over the test images.")

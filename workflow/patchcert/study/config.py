@@ -79,6 +79,21 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     return ordered
 
 
+def products(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The blocks of lists whose products an analysis is: its own lists, and those with what each entry of ``also`` replaces."""
+    own = {key: value for key, value in analysis.items() if key != "also"}
+    return [own, *(own | each for each in analysis["also"])]
+
+
+def settings_of(training: Mapping[str, Any], model: str, dataset: str) -> dict[str, Any]:
+    """A training's block as it is for one model on one dataset: with what fits of ``where``, and without that key."""
+    settings = {key: value for key, value in training.items() if key != "where"}
+    for each in training["where"]:
+        if model in each.get("models", [model]) and dataset in each.get("datasets", [dataset]):
+            settings |= {key: value for key, value in each.items() if key not in ("models", "datasets")}
+    return settings
+
+
 @cache
 def _validator() -> Any:
     # YAML's 2.0, .nan and .inf are no whole number and no number here, though JSON Schema lets them pass
@@ -193,10 +208,16 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     blocks: list[tuple[list[str | int], Mapping[str, Any]]] = [
         (["runs", number], block) for number, block in enumerate(config["runs"])
     ]
-    blocks += [(["analyses", name], block) for name, block in config["analyses"].items()]
-    for name, block in config["analyses"].items():
-        if block["target"] is not None:
-            yield from _name_fault(["analyses", name, "target"], block["target"], "targets", config["targets"])
+    for name, analysis in config["analyses"].items():
+        own, *further = products(analysis)
+        blocks.append((["analyses", name], own))
+        blocks += [(["analyses", name, "also", number], block) for number, block in enumerate(further)]
+        if analysis["target"] is not None:
+            yield from _name_fault(["analyses", name, "target"], analysis["target"], "targets", config["targets"])
+    for name, training in trainings.items():
+        for number, each in enumerate(training["where"]):
+            for place, dataset in enumerate(each.get("datasets", [])):
+                yield from _name_fault(["trainings", name, "where", number, "datasets", place], dataset, "datasets", datasets)
     for path, block in blocks:
         yield from _name_fault([*path, "dataset"], block["dataset"], "datasets", datasets)
         for place, training in enumerate(block["trainings"]):
@@ -212,14 +233,16 @@ def _size_faults(path: list[str | int], block: Mapping[str, Any], config: Mappin
     size, tests = dataset["image_size"], dataset["split_sizes"]["test"]
     if (shards := config["predict"]["shards"]) > tests:
         yield f"{_key(['predict', 'shards'])}: {shards} is more than the {tests} test images; write {tests} at most"
-    if path == ["analyses", "mask_budgets"] and (timed := config["predict"]["timed_images"]) > tests:
+    if path[:2] == ["analyses", "mask_budgets"] and (timed := config["predict"]["timed_images"]) > tests:
         yield f"{_key(['predict', 'timed_images'])}: {timed} is more than the {tests} test images; write {tests} at most"
     for training in block["trainings"]:
         if "patch_size" in config["trainings"].get(training, {}):
             yield from _patch_fault(["trainings", training, "patch_size"], config["trainings"][training]["patch_size"], size)
     patches = {(*path, "patches", place): patch for place, patch in enumerate(block.get("patches", []))}
     if path[0] == "runs":
-        for defense, settings in config["defenses"].items():
+        for place, patch in enumerate(block["patch_sizes"] or []):
+            patches[(*path, "patch_sizes", place)] = patch
+        for defense, settings in config["defenses"].items() if block["patch_sizes"] is None else ():
             for place, patch in enumerate(settings.get("patch_sizes", [])):
                 patches["defenses", defense, "patch_sizes", place] = patch
     for key, patch in patches.items():
@@ -229,10 +252,11 @@ def _size_faults(path: list[str | int], block: Mapping[str, Any], config: Mappin
 def _undrawable(analyses: Mapping[str, Any]) -> Iterator[str]:
     """What the figures of the analyses cannot show."""
     for name in PATCHES_DRAWN_TO_SCALE:
-        for place, patch in enumerate(analyses.get(name, {"patches": []})["patches"]):
-            if "-" in patch:
-                wanted = "write rows and columns, for example [5, 5]"
-                yield f"{_key(['analyses', name, 'patches', place])}: {patch} is not one patch of one size; {wanted}"
+        for block in products(analyses[name]) if name in analyses else ():
+            for place, patch in enumerate(block["patches"]):
+                if "-" in patch:
+                    wanted = "write rows and columns, for example [5, 5]"
+                    yield f"{_key(['analyses', name, 'patches', place])}: {patch} is not one patch of one size; {wanted}"
     if analyses.get("mask_set", {"mode": "matrix"})["mode"] != "matrix":
         yield f"{_key(['analyses', 'mask_set', 'mode'])}: certificate leaves out labels that its figure shows; write matrix"
 
@@ -263,8 +287,12 @@ def _start_fault(name: str, training: Mapping[str, Any]) -> Iterator[str]:
             f"{_key(['trainings', name, 'pretrained'])}: true, and start_from is {training['start_from']}, a second start; "
             "write false, or take start_from out"
         )
-    if training["epochs"] == 0 and not training["pretrained"]:
-        yield f"{_key(['trainings', name, 'epochs'])}: 0 would teach nothing; write a number from 1 up, or pretrained: true"
+    places: dict[tuple[str | int, ...], Mapping[str, Any]] = {(): training}
+    places |= {("where", number): each for number, each in enumerate(training["where"])}
+    for place, block in places.items():
+        if block.get("epochs") == 0 and not training["pretrained"]:
+            wanted = "write a number from 1 up, or pretrained: true"
+            yield f"{_key(['trainings', name, *place, 'epochs'])}: 0 would teach nothing; {wanted}"
 
 
 def _patch_fault(path: Iterable[str | int], patch: list[int] | str, image: list[int]) -> Iterator[str]:
