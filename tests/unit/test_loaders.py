@@ -77,7 +77,7 @@ def test_every_image_of_every_split_is_the_published_one_prepared(dataset: Fetch
     for split in SPLITS:
         images = open_split(*paths, split).read()
         assert len(images.ids) == SIZES[split]
-        for image_id, pixels, label in zip(*images, strict=True):
+        for image_id, pixels, label in zip(images.ids, images.pixels, images.labels, strict=True):
             assert label == known[image_id].label
             assert known[image_id].part == ("test" if split == "test" else "train")
             np.testing.assert_array_equal(pixels, expected(known[image_id].picture, dataset.settings))
