@@ -223,7 +223,7 @@ def test_a_published_number_reruns_what_shows_it(finished):
     [
         ("report.palette", "deep", FIGURES | PAGE),
         ("report.font_size", 10, FIGURES | PAGE),
-        ("evaluate.confidence", 0.9, EVERY_METRIC | TABLE_OF_TIMES),
+        ("evaluate.confidence", 0.9, EVERY_METRIC | TABLE_OF_TIMES | once("table", "training_throughput")),
         ("defenses.double_masking.numerical_margin", 0.5, METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
         # four runs; one of them is predicted under the second budget for an analysis already
         ("defenses.double_masking.patch_sizes", [[4, 4]], predicted(4, "grid")),
