@@ -319,7 +319,7 @@ TABLES = {
         "analysis": "mask_budgets",
     },
     "strategies": {
-        "caption": "Every training strategy on one model: passes of its search for masks for each image and epoch, time of a training step, and certified accuracy; published values are those of full-size models on CIFAR-10 (GC, the Greedy Cutout paper, Tables 1 and 3; its Table A1 for ViT).",
+        "caption": "Every training strategy on one model: passes of its search for masks for each image and epoch (a search whose masks are kept for several epochs counts for each of them in part), time of a training step with its search, and certified accuracy; published values are those of full-size models on CIFAR-10 (GC, the Greedy Cutout paper, Tables 1 and 3; its Table A1 for ViT).",
         "reads": ["results", "ledger", "trainings", "training_times"],
         "analysis": "strategies",
     },

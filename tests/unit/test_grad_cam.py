@@ -9,7 +9,7 @@ from torch import nn
 
 from patchcert import InputError
 from patchcert.models import registry
-from patchcert.models.grad_cam import feature_layer, grad_cam
+from patchcert.models.grad_cam import feature_layers, grad_cam
 
 torch.set_num_threads(1)
 
@@ -40,7 +40,7 @@ def test_a_linear_model_by_hand() -> None:
 
 def test_maps_are_scaled_up_bilinearly() -> None:
     model = Linear([[2.0, 0.0], [0.0, 0.0]])
-    model.stages.append(nn.AvgPool2d(4))
+    model.stages = nn.Sequential(model.stages.append(nn.AvgPool2d(4)))
     images = torch.zeros(1, 3, 8, 8)
     images[:, 0, :4, :4] = 1.0
     (found,) = grad_cam(model, images, torch.tensor([0]))
@@ -49,6 +49,20 @@ def test_maps_are_scaled_up_bilinearly() -> None:
     # half-way between two places the map is half of one
     assert found[0, 3] + found[0, 4] == pytest.approx(float(found[0, 0]))
     assert found[0, 7] == found[7, 7] == 0
+
+
+def test_the_last_stage_that_is_fine_enough_gives_the_map() -> None:
+    model = Linear([[2.0, 0.0], [0.0, 0.0]])
+    model.stages.append(nn.AvgPool2d(4))  # 2x2 places are too few, so that the 8x8 of the first stage count
+    red = torch.arange(64.0).view(8, 8)
+    found = grad_cam(model, torch.stack([red, red, red])[None], torch.tensor([0]))
+    assert torch.allclose(found[0], 2 / 64 * red / 2)
+
+
+def test_what_a_next_stage_normalises_first_is_taken_as_it_comes_out_of_that() -> None:
+    layers = {name: feature_layers(registry.build(name, 10, (32, 32))) for name in ("small_resnetv2", "small_convnext")}
+    kinds = {name: [type(layer).__name__ for layer in found] for name, found in layers.items()}
+    assert kinds == {"small_resnetv2": ["BatchNormAct2d"] * 3, "small_convnext": ["LayerNorm2d"] * 3 + ["ConvNeXtStage"]}
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -74,7 +88,9 @@ def test_every_small_model_has_a_map_that_moves_nothing(name: str, frozen: bool)
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "resnetv2_50x1_bit", "convnext_atto"])
 def test_timms_models_have_one(name: str) -> None:
-    assert isinstance(feature_layer(timm.create_model(name, pretrained=False)), nn.Module)
+    model = timm.create_model(name, pretrained=False).eval()
+    assert set(feature_layers(model)) <= set(model.modules())
+    assert grad_cam(model, torch.randn(1, 3, 224, 224), torch.tensor([0])).shape == (1, 224, 224)
 
 
 def test_a_class_token_is_no_place() -> None:

@@ -304,6 +304,17 @@ def test_gutout_hides_what_is_most_salient_in_two_rounds(budget: tuple[int, int]
     assert plan.passes == 4 * 4, "a forward and a backward pass in each of two rounds"
 
 
+def test_gutout_hides_two_places_though_a_map_points_to_the_first_again() -> None:
+    """The map of this classifier is that of the unmasked image, whatever is masked."""
+    masks = mask_set((32, 32), (5, 5), (6, 6))
+    images = torch.rand(4, 3, 32, 32, generator=nothing()) ** 8
+    plan, fixed = Gutout([masks]), images[:, 0]
+    plan._saliency = lambda *asked: fixed  # type: ignore[method-assign]
+    sums = torch.stack([fixed[:, top:bottom, left:right].sum(dim=(1, 2)) for top, bottom, left, right in masks.boxes], dim=1)
+    wanted = masks.boxes[sums.argsort(dim=1, descending=True)[:, :2].numpy()]
+    assert np.array_equal(plan.boxes(Salient(), images, zeros(4), nothing())[0], wanted)
+
+
 def test_gutout_with_two_sets_makes_two_copies_and_shares_the_first_map() -> None:
     large, small = (mask_set((32, 32), (5, 5), budget) for budget in ((3, 3), (6, 6)))
     images = torch.rand(4, 3, 32, 32, generator=nothing())

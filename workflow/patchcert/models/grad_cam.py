@@ -14,11 +14,19 @@ from torch.nn.functional import interpolate
 
 from patchcert import InputError
 
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+LEAST_SIDE = 6
+"""Rows and columns that a map has at least, if any does: as many as the certificate's masks have along an axis."""
+
 
 def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Saliency of each pixel for the label, float32 [n, H, W], at least 0, scaled up bilinearly from the feature map.
 
-    One forward and one backward pass; weights, their gradients and the mode of the model stay as they are.
+    The map is that of the last features with :data:`LEAST_SIDE` rows and columns or more: the very last at 224 pixels, where
+    they have 7, and earlier ones at 32 pixels, where the last are 2x2 and tell no mask from another. One forward and one
+    backward pass; weights, their gradients and the mode of the model stay as they are.
 
     Args:
         model: a classifier, best in evaluation mode.
@@ -26,45 +34,65 @@ def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> to
         labels: int64 [n].
 
     Raises:
-        InputError: see :func:`feature_layer`.
+        InputError: see :func:`feature_layers`.
     """
     kept: list[torch.Tensor] = []
-    handle = feature_layer(model).register_forward_hook(lambda module, given, features: kept.append(features))
+    layers = feature_layers(model)
+    handles = [layer.register_forward_hook(lambda module, given, features: kept.append(features)) for layer in layers]
     try:
         with torch.enable_grad():
             # the images too, so that there is a gradient where the weights are frozen
             logits = model(images.detach().requires_grad_())
             score = logits.gather(1, labels[:, None]).sum()
-            (gradients,) = torch.autograd.grad(score, kept)
+            sides = [min(_as_map(model, features).shape[2:]) for features in kept]
+            fine = [place for place, side in enumerate(sides) if side >= LEAST_SIDE]
+            chosen = kept[fine[-1] if fine else sides.index(max(sides))]
+            (gradients,) = torch.autograd.grad(score, chosen)
     finally:
-        handle.remove()
-    features, gradients = (_as_map(model, each.detach().float()) for each in (kept[0], gradients))
+        for handle in handles:
+            handle.remove()
+    features, gradients = (_as_map(model, each.detach().float()) for each in (chosen, gradients))
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     saliency = (weights * features).sum(dim=1, keepdim=True).relu()
     return interpolate(saliency, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
-def feature_layer(model: nn.Module) -> nn.Module:
-    """The module whose outputs are the last features that have a place and a gradient there.
+def feature_layers(model: nn.Module) -> list[nn.Module]:
+    """The modules whose outputs are features that have a place and a gradient there, from the first to the last.
 
-    That is the last stage or block; where a class token is read, it is what goes into the last block's attention.
+    Those are the stages, or the last block. Where what follows a stage normalises its output first, it is what comes out of
+    that: before it, large means of channels, which the classifier never sees, drown the saliency. Where a class token is read,
+    it is what goes into the last block's attention.
 
     Raises:
         InputError: the classifier is built in none of the ways that are known here.
     """
-    for name in ("stages", "layer4"):
-        stages = getattr(model, name, None)
-        if stages is not None:
-            last: nn.Module = stages[-1]
-            return last
+    stages = list(getattr(model, "stages", []))
+    if stages:
+        last = getattr(model, "norm", None)
+        followers = [_first_norm(stage) for stage in stages[1:]] + [None if isinstance(last, nn.Identity) else last]
+        return [stage if norm is None else norm for stage, norm in zip(stages, followers, strict=True)]
+    if hasattr(model, "layer4"):
+        return [getattr(model, f"layer{number}") for number in (1, 2, 3, 4)]
     blocks = getattr(model, "blocks", None)
     if blocks is not None:
-        block: nn.Module = blocks[-1].norm1 if getattr(model, "num_prefix_tokens", 0) else blocks[-1]
-        return block
+        return [blocks[-1].norm1 if getattr(model, "num_prefix_tokens", 0) else blocks[-1]]
     raise InputError(
         f"gutout: no feature map is known of a {type(model).__name__}; choose a model with stages (ResNet, ConvNeXt) "
         "or blocks (ViT, ResMLP), or another strategy"
     )
+
+
+def _first_norm(stage: nn.Module) -> nn.Module | None:
+    """What normalises the input of a stage before anything else looks at it, if anything does."""
+    for path in ("blocks.0.norm1", "downsample.0"):  # pre-activation ResNets; ConvNeXts
+        try:
+            found = stage.get_submodule(path)
+        except AttributeError:
+            continue
+        if isinstance(found, NORMS):
+            return found
+    return None
 
 
 def _as_map(model: nn.Module, features: torch.Tensor) -> torch.Tensor:

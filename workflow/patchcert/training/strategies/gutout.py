@@ -39,10 +39,11 @@ class Gutout(Strategy):
             saliency = self._saliency(model, images, labels)
             chosen = []
             for masks in self.sets:
-                first = masks.boxes[_most_salient(saliency, masks)][:, None]
-                beside = self._saliency(model, mask_out(images, first), labels)
-                second = masks.boxes[_most_salient(beside, masks)][:, None]
-                chosen.append(np.concatenate([first, second], axis=1))
+                first = _ranked(saliency, masks)[:, 0]
+                beside = _ranked(self._saliency(model, mask_out(images, masks.boxes[first][:, None]), labels), masks)
+                # a map may find the edges of the first mask salient; a second mask at the same place would hide nothing
+                second = np.where(beside[:, 0] == first, beside[:, 1], beside[:, 0])
+                chosen.append(masks.boxes[np.stack([first, second], axis=1)])
         return np.stack(chosen)
 
     def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
@@ -54,11 +55,11 @@ class Gutout(Strategy):
         return grad_cam(model, images, labels)
 
 
-def _most_salient(saliency: torch.Tensor, masks: MaskSet) -> NDArray[np.int64]:
-    """For each map, float [n, H, W], the mask with the largest sum of it, int64 [n]; a tie goes to the first."""
+def _ranked(saliency: torch.Tensor, masks: MaskSet) -> NDArray[np.int64]:
+    """For each map, float [n, H, W], the masks by falling sums of what they hide of it, int64 [n, K]; ties in their order."""
     pixels = box_pixels(masks.boxes, masks.image_size, saliency.device).flatten(1).float()
-    chosen: NDArray[np.int64] = (saliency.flatten(1) @ pixels.T).argmax(dim=1).cpu().numpy()
-    return chosen
+    order: NDArray[np.int64] = (saliency.flatten(1) @ pixels.T).argsort(dim=1, descending=True, stable=True).cpu().numpy()
+    return order
 
 
 def make(settings: Mapping[str, Any], image_size: Size) -> Gutout:
