@@ -37,21 +37,23 @@ def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> to
         InputError: see :func:`feature_layers`.
     """
     kept: list[torch.Tensor] = []
-    layers = feature_layers(model)
-    handles = [layer.register_forward_hook(lambda module, given, features: kept.append(features)) for layer in layers]
+
+    def start_here(module: nn.Module, given: object, features: torch.Tensor) -> torch.Tensor | None:
+        if kept and min(_as_map(model, features).shape[2:]) < LEAST_SIDE:
+            return None
+        kept[:] = [features.detach().requires_grad_()]
+        torch.set_grad_enabled(True)  # only from here on; nobody asks for a gradient of what comes before
+        return kept[0].clone()  # what follows may write into it
+
+    handles = [layer.register_forward_hook(start_here) for layer in feature_layers(model)]
     try:
-        with torch.enable_grad():
-            # the images too, so that there is a gradient where the weights are frozen
-            logits = model(images.detach().requires_grad_())
-            score = logits.gather(1, labels[:, None]).sum()
-            sides = [min(_as_map(model, features).shape[2:]) for features in kept]
-            fine = [place for place, side in enumerate(sides) if side >= LEAST_SIDE]
-            chosen = kept[fine[-1] if fine else sides.index(max(sides))]
-            (gradients,) = torch.autograd.grad(score, chosen)
+        with torch.no_grad():
+            score = model(images).gather(1, labels[:, None]).sum()
+            gradients = torch.autograd.grad(score, kept)[0]
     finally:
         for handle in handles:
             handle.remove()
-    features, gradients = (_as_map(model, each.detach().float()) for each in (chosen, gradients))
+    features, gradients = (_as_map(model, each.detach().float()) for each in (kept[0], gradients))
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     saliency = (weights * features).sum(dim=1, keepdim=True).relu()
     return interpolate(saliency, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
