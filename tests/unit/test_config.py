@@ -23,6 +23,8 @@ from patchcert.study import reference as reference_module
 from patchcert.study.config import complete, products, resolved, schema, settings_of
 from patchcert.study.reference import reference
 
+from .configurations import MINIMAL
+
 ROOT = Path(__file__).parents[2]
 RULES = {
     statement.targets[0].id: ast.literal_eval(statement.value)
@@ -34,22 +36,6 @@ RULES = {
 """What the rules show, and of which analysis."""
 SHIPPED = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text("utf-8")) for name in ("study", "ci")}
 MISSING = object()
-
-MINIMAL: dict[str, Any] = {
-    "study": "tiny",
-    "datasets": {
-        "digits": {
-            "loader": "digits",
-            "source": "digits",
-            "classes": 10,
-            "image_size": [32, 32],
-            "split_sizes": {"calibration": 5, "test": 7},
-        }
-    },
-    "trainings": {"plain": {"strategy": "plain", "epochs": 3, "learning_rate": 0.01}},
-    "runs": [{"dataset": "digits", "models": ["small_vit"], "trainings": ["plain"]}],
-    "defenses": {"double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]]}},
-}
 
 FULL: dict[str, Any] = MINIMAL | {
     "trainings": MINIMAL["trainings"]

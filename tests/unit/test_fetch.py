@@ -264,18 +264,24 @@ def test_a_server_that_ignores_ranges_sends_everything_again(server: Server, sou
     assert server.sent == [CUT, len(CONTENT)]
 
 
-def test_a_download_that_is_cut_again_and_again_keeps_what_it_has_for_the_next_run(
-    server: Server, source: Source, target: Path
-) -> None:
+def cut_and_resumed(server: Server, source: Source, target: Path) -> str:
+    """The message of a download that is cut each time, which leaves its partial file for the next run to resume."""
     server.with_ranges = False
     server.behaviours = ["cut"] * module.ATTEMPTS
     message = fault(source, target)
-    assert f"the connection was cut {module.ATTEMPTS} times; {CUT} of {len(CONTENT)} bytes are kept" in message
     assert left_behind(target) == [partial_file(source, target).name]
     server.with_ranges = True
     fetch(source, target)
     assert_fetched(target)
     assert server.ranges[-1] == f"bytes={CUT}-"
+    return message
+
+
+def test_a_download_that_is_cut_again_and_again_keeps_what_it_has_for_the_next_run(
+    server: Server, source: Source, target: Path
+) -> None:
+    message = cut_and_resumed(server, source, target)
+    assert f"the connection was cut {module.ATTEMPTS} times; {CUT} of {len(CONTENT)} bytes are kept" in message
 
 
 def test_a_killed_download_is_resumed_by_the_next(server: Server, source: Source, target: Path) -> None:
@@ -375,14 +381,7 @@ def by_md5(source: Source) -> Source:
 
 
 def test_a_file_is_verified_by_the_digest_that_its_publisher_gives(server: Server, by_md5: Source, target: Path) -> None:
-    server.behaviours = ["cut"] * module.ATTEMPTS
-    server.with_ranges = False
-    assert "run again to resume" in fault(by_md5, target)
-    assert left_behind(target) == [partial_file(by_md5, target).name]
-    server.with_ranges = True
-    fetch(by_md5, target)
-    assert_fetched(target)
-    assert server.ranges[-1] == f"bytes={CUT}-"
+    assert "run again to resume" in cut_and_resumed(server, by_md5, target)
 
 
 def test_other_content_is_refused_with_both_digests_of_the_same_kind(server: Server, by_md5: Source, target: Path) -> None:

@@ -12,6 +12,8 @@ from patchcert.training import throughput
 from patchcert.training.throughput import step_times
 from patchcert.training.trainer import Run, learner_of
 
+from .configurations import MINIMAL
+
 torch.set_num_threads(1)
 
 
@@ -24,23 +26,7 @@ def test_every_strategy_is_timed_with_its_passes(monkeypatch: pytest.MonkeyPatch
         "gutout": {"strategy": "gutout", **masks},
     }
     common = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
-    config = complete(
-        {
-            "study": "test",
-            "datasets": {
-                "digits": {
-                    "loader": "digits",
-                    "source": "digits",
-                    "classes": 10,
-                    "image_size": [32, 32],
-                    "split_sizes": {"calibration": 5, "test": 5},
-                }
-            },
-            "trainings": {name: block | common for name, block in blocks.items()},
-            "runs": [{"dataset": "digits", "models": ["small_resnetv2"], "trainings": ["plain"]}],
-            "defenses": {"double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[2, 2]]}},
-        }
-    )
+    config = complete(MINIMAL | {"trainings": {name: block | common for name, block in blocks.items()}})
     learners = {
         name: learner_of(Run("small_resnetv2", settings, 0, (32, 32), 10, data="", code=""))
         for name, settings in config["trainings"].items()

@@ -248,11 +248,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert begun == list(range(done, 3)), "finished epochs are not repeated, and the others are not left out"
 
 
-@pytest.mark.parametrize("strategy_settings", [{"strategy": "greedy_cutout", "patch_size": [5, 5], "mask_budgets": [[2, 2]]}])
-def test_a_killed_search_goes_on_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy_settings: dict[str, Any]
-) -> None:
-    run = with_settings(cutout_size=None, epochs=2, **strategy_settings)
+GREEDY = {"strategy": "greedy_cutout", "cutout_size": None, "patch_size": [5, 5], "mask_budgets": [[2, 2]]}
+
+
+@pytest.mark.parametrize("settings", [{"epochs": 2}, {"epochs": 4, "refresh_every": 3}], ids=["anew", "kept"])
+def test_a_killed_search_goes_on_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+    run = with_settings(**GREEDY, **settings)
     expected = trained(tmp_path / "a", run)
     with monkeypatch.context() as patch:
         stop_at(patch, "shifted", 5)
@@ -431,8 +432,6 @@ def test_without_masks_calibration_is_over_the_images_as_they_are() -> None:
 
 # --- searches that are kept --------------------------------------------------------------------------------------------------
 
-GREEDY = {"strategy": "greedy_cutout", "cutout_size": None, "patch_size": [5, 5], "mask_budgets": [[2, 2]]}
-
 
 @pytest.mark.parametrize(("refresh_every", "searches"), [(1, 4), (2, 2), (3, 2), (9, 1)])
 def test_a_search_is_kept_for_the_epochs_between(
@@ -457,16 +456,6 @@ def test_a_search_is_kept_for_the_epochs_between(
         for image in range(40):
             kept = epoch // refresh_every * refresh_every
             assert np.array_equal(shown[epoch][image], shown[kept][image])
-
-
-def test_a_killed_run_goes_on_with_the_search_that_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = with_settings(epochs=4, refresh_every=3, **GREEDY)
-    expected = trained(tmp_path / "a", run)
-    with monkeypatch.context() as patch:
-        stop_at(patch, "shifted", 5)
-        with pytest.raises(Killed):
-            trained(tmp_path / "b", run)
-    assert trained(tmp_path / "b", run) == expected
 
 
 # --- start, steps, schedule --------------------------------------------------------------------------------------------------
