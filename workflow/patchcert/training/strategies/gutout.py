@@ -5,7 +5,7 @@ Source: Greedy Cutout, section 4.1, Cutout guided by Grad-CAM.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,23 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from patchcert.masking import box_pixels, mask_out
-from patchcert.masks import MaskSet, Size, mask_set
+from patchcert.masks import MaskSet, Size
 from patchcert.models.grad_cam import grad_cam
-from patchcert.training.strategy import Strategy, evaluating, random_pairs
+from patchcert.training.mask_sets import PairsOfSets, sets_of
+from patchcert.training.strategy import evaluating
 
 
-class Gutout(Strategy):
+class Gutout(PairsOfSets):
     """The mask that hides most saliency for the true label, then the one that hides most of what is salient beside it.
 
-    A map takes a forward and a backward pass: 4 passes for one mask set, and 6 for two, which share the first map. With two
-    sets each image is shown twice.
+    A map takes a forward and a backward pass: 4 passes for one mask set, and 6 for two, which share the first map.
     """
-
-    def __init__(self, sets: Sequence[MaskSet]) -> None:
-        """Take one mask set or more, of one image size."""
-        super().__init__(sets[0].image_size)
-        self.sets = sets
-        self.copies = len(sets)
 
     def boxes(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
@@ -46,10 +40,6 @@ class Gutout(Strategy):
                 chosen.append(masks.boxes[np.stack([first, second], axis=1)])
         return np.stack(chosen)
 
-    def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
-        """``count`` random pairs of the last set, the finest."""
-        return random_pairs(self.sets[-1], count, generator)
-
     def _saliency(self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         self.passes += 2 * len(images)
         return grad_cam(model, images, labels)
@@ -63,13 +53,5 @@ def _ranked(saliency: torch.Tensor, masks: MaskSet) -> NDArray[np.int64]:
 
 
 def make(settings: Mapping[str, Any], image_size: Size) -> Gutout:
-    """The strategy for images of this size.
-
-    Args:
-        settings: ``patch_size``, pixels, and ``mask_budgets``, one or more.
-        image_size: rows and columns, pixels.
-
-    Raises:
-        InputError: a patch that does not fit.
-    """
-    return Gutout([mask_set(image_size, settings["patch_size"], budget) for budget in settings["mask_budgets"]])
+    """The strategy for images of this size; settings and errors are those of :func:`patchcert.training.mask_sets.sets_of`."""
+    return Gutout(sets_of(settings, image_size))
