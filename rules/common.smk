@@ -97,13 +97,17 @@ def analysis_facts(name, defense="double_masking"):
         for block in products(config["analyses"][name])
         for run, patch, budget in product(runs_of(block), block["patches"], block["budgets"])
     ]
-    return list({tuple(fact.values()): fact for fact in facts}.values())
+    return once(facts)
+
+
+def once(facts):
+    """Facts in their order, each once."""
+    return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
 
 
 def certified_facts():
     """The facts of every certificate of the bare snakemake, each once: run, patch, budget and defense."""
-    facts = [fact for analysis in parts_of(None) for fact in facts_of(analysis)]
-    return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
+    return once([fact for analysis in parts_of(None) for fact in facts_of(analysis)])
 
 
 def asked_of_classifier(wildcards):
@@ -228,13 +232,14 @@ def masked_images_facts():
     return next(iter([*plain, *facts]), None)
 
 
+def prepared_of(facts):
+    """The prepared images of a run, as inputs."""
+    return {name: rules.prepare.output[name].format(**facts) for name in ("index", "pixels")}
+
+
 def masked_images_inputs(wildcards):
     facts = masked_images_facts()
-    return {
-        "index": rules.prepare.output.index.format(**facts),
-        "pixels": rules.prepare.output.pixels.format(**facts),
-        "weights": rules.train.output.weights.format(**facts),
-    }
+    return prepared_of(facts) | {"weights": rules.train.output.weights.format(**facts)}
 
 
 def masked_images_code(wildcards):
@@ -486,11 +491,8 @@ def page_settings(wildcards):
         "config": kept | {"analyses": {name: products(config["analyses"][name]) for name in parts_of(target) if name != GRID}},
         "facts": grid_facts() if target is None else [],
         "analyses": analyses_shown(target),
-        "tables": made(TABLES, target),
-        "figures": made(FIGURES, target),
-        "captions": {
-            name: item["caption"] for items in (TABLES, FIGURES) for name, item in items.items() if name in made(items, target)
-        },
+        "tables": {name: TABLES[name]["caption"] for name in made(TABLES, target)},
+        "figures": {name: FIGURES[name]["caption"] for name in made(FIGURES, target)},
     }
 
 
@@ -540,11 +542,7 @@ def example_dataset():
 def example_inputs(wildcards):
     """The files behind the mask figure."""
     facts = analysis_facts("mask_set")[0]
-    return {
-        "index": rules.prepare.output.index.format(**facts),
-        "pixels": rules.prepare.output.pixels.format(**facts),
-        "predictions": rules.gather_predictions.output[0].format(**facts),
-    }
+    return prepared_of(facts) | {"predictions": rules.gather_predictions.output[0].format(**facts)}
 
 
 def recorded_runs():

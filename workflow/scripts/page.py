@@ -23,12 +23,12 @@ with job(snakemake.log[0]):
         shown["config"],
         findings(results, strategies, {name: frames(**each) for name, each in shown["analyses"].items()}),
         {
-            name: (shown["captions"][name], Path(path).read_text("utf-8"))
-            for name, path in zip(shown["tables"], snakemake.input.tables, strict=True)
+            name: (caption, Path(path).read_text("utf-8"))
+            for (name, caption), path in zip(shown["tables"].items(), snakemake.input.tables, strict=True)
         },
         {
-            name: (shown["captions"][name], os.path.relpath(path, target.parent))
-            for name, path in zip(shown["figures"], snakemake.input.figures, strict=True)
+            name: (caption, os.path.relpath(path, target.parent))
+            for (name, caption), path in zip(shown["figures"].items(), snakemake.input.figures, strict=True)
         },
         environment("torch", "timm", "numpy", "scikit-learn", "snakemake"),
         {Path(path).parent.name: read_json(path)["images"] for path in snakemake.input.records},

@@ -32,7 +32,7 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "reports": lambda paths: _shown(pd.concat([read_curves(path) for path in paths], ignore_index=True), shown),
         "times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "trainings": lambda paths: pd.DataFrame([_training(path) for path in paths]),
-        "training_times": lambda paths: pd.concat([read_training_times(path) for path in paths], ignore_index=True),
+        "training_times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "ledger": lambda paths: read_ledger(paths[0]),
         "images": lambda paths: read_images(paths[: len(facts)], facts, paths[len(facts) :]),
     }
@@ -66,18 +66,10 @@ def read_curves(path: str | Path) -> pd.DataFrame:
 
 
 def read_times(path: str | Path) -> pd.DataFrame:
-    """Times of single answers, one row a mask set and algorithm.
+    """Times of what one run did: of single answers, a row a mask set and algorithm, or of training steps, a row a training.
 
-    The columns are ``FACTS``, ``algorithm``, ``milliseconds``, ``calls``, ``images`` and ``device``.
-    """
-    stored = read_json(path)
-    return pd.DataFrame([stored["run"] | row | {"device": stored["device"]} for row in stored["rows"]])
-
-
-def read_training_times(path: str | Path) -> pd.DataFrame:
-    """Times of training steps, one row a training.
-
-    The columns are ``dataset``, ``model``, ``device``, and those of :func:`patchcert.training.throughput.step_times`.
+    The columns are ``device``, and ``FACTS``, ``algorithm``, ``milliseconds``, ``calls`` and ``images``; or ``dataset``,
+    ``model`` and those of :func:`patchcert.training.throughput.step_times`.
     """
     stored = read_json(path)
     return pd.DataFrame([stored["run"] | row | {"device": stored["device"]} for row in stored["rows"]])

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from patchcert import InputError
 from patchcert.defenses.double_masking import Case, decide
 from patchcert.masks import MaskSet
+from patchcert.report.pictures import masked, outline, picture
 from patchcert.report.style import WIDTH, styled
-
-MASKED_GREY = 128
-"""What a masked pixel looks like: the mean colour, to which it is set after normalisation."""
 
 
 def example_row(pair_labels: NDArray[np.int64], wanted: int | None) -> int:
@@ -84,16 +82,16 @@ _ROMAN = {Case.AGREED: "I: agreed", Case.DISAGREER: "II: disagreer", Case.MAJORI
 
 
 def _overview(axes: Axes, image: NDArray[np.uint8], masks: MaskSet, colours: Sequence[Any]) -> None:
-    _picture(axes, image)
+    picture(axes, image)
     for top, bottom, left, right in masks.boxes:
-        axes.add_patch(_outline(top, bottom, left, right, edgecolor=colours[0], linewidth=0.6))
+        axes.add_patch(outline(top, bottom, left, right, edgecolor=colours[0], linewidth=0.6))
     top, bottom, left, right = masks.boxes[0]
-    axes.add_patch(_outline(top, bottom, left, right, facecolor=colours[0], alpha=0.45))
-    axes.add_patch(_outline(top, bottom, left, right, edgecolor=colours[0], linewidth=1.8))
+    axes.add_patch(outline(top, bottom, left, right, facecolor=colours[0], alpha=0.45))
+    axes.add_patch(outline(top, bottom, left, right, edgecolor=colours[0], linewidth=1.8))
     height, width = masks.patch_size
     margins = (masks.mask_size[0] - height) / 2, (masks.mask_size[1] - width) / 2
     axes.add_patch(
-        _outline(
+        outline(
             top + margins[0], bottom - margins[0], left + margins[1], right - margins[1], edgecolor=colours[3], linewidth=1.8
         )
     )
@@ -119,9 +117,7 @@ def _copies(
     axes.axis("off")
     for number, (hidden, label) in enumerate(zip(boxes, labels, strict=True)):
         row, column = divmod(number, columns)
-        shown = image.transpose(1, 2, 0).copy()
-        for top, bottom, left, right in hidden:
-            shown[top:bottom, left:right] = MASKED_GREY
+        shown = masked(image, hidden).transpose(1, 2, 0)
         gap = 0.05
         axes.imshow(shown, extent=(column + gap, column + 1 - gap, row + 1 - gap, row + gap), interpolation="nearest")
         colour = colours[2] if label == truth else colours[3]
@@ -141,14 +137,3 @@ def _copies(
                 bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
             )
     axes.set(xlim=(0, columns), ylim=(rows, 0))
-
-
-def _picture(axes: Axes, image: NDArray[np.uint8]) -> None:
-    axes.imshow(image.transpose(1, 2, 0), interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-
-
-def _outline(top: float, bottom: float, left: float, right: float, **style: Any) -> Rectangle:
-    return Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **({"facecolor": "none"} | style))

@@ -8,14 +8,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from patchcert.report.pictures import masked, outline, picture
 from patchcert.report.results import spoken
 from patchcert.report.style import WIDTH, styled
-
-GREY = 128
-"""Brightness, of 255, that masked pixels have once an image is normalised: zero, its mean colour."""
 
 
 def draw(pixels: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.int64]], style: Mapping[str, Any]) -> Figure:
@@ -42,14 +39,8 @@ def draw(pixels: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.int64]], styl
         )
         for (label, hidden), row in zip(rows, panels, strict=True):
             for panel, image, each in zip(row, pixels, hidden, strict=True):
-                shown = image.transpose(1, 2, 0).copy()
-                for top, bottom, left, right in each:
-                    shown[top:bottom, left:right] = GREY
-                panel.imshow(shown, interpolation="nearest")
-                for top, bottom, left, right in each:
-                    frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="orange", lw=1)
-                    panel.add_patch(frame)
-                panel.set(xticks=[], yticks=[])
-                panel.grid(visible=False)
+                picture(panel, masked(image, each))
+                for box in each:
+                    panel.add_patch(outline(*box, edgecolor="orange", linewidth=1))
             row[0].set_ylabel(label, rotation=0, ha="right", va="center")
     return figure

@@ -31,7 +31,7 @@ def draw(
         results: as :func:`patchcert.report.results.read_results` gives them.
         ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
         trainings: runs with ``extra_passes``, as :func:`patchcert.report.results.frames` gives them.
-        training_times: as :func:`patchcert.report.results.read_training_times` gives them.
+        training_times: as :func:`patchcert.report.results.read_times` gives them.
         style: the ``report`` block of the configuration.
     """
     certified = results[results["metric"] == "certified"]
