@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import pickle
 import tarfile
 import threading
@@ -13,6 +14,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 from PIL import Image
@@ -25,12 +27,13 @@ REGISTRY = Path(__file__).parents[1] / "config" / "sources.csv"
 
 
 class Known(NamedTuple):
-    """What a test knows of an image: its id, label and part, and the picture as it was published."""
+    """What a test knows of an image: its id, label or labels and part, the picture as published, and its objects' sizes."""
 
     image_id: str
-    label: int
+    label: int | list[int]
     part: str
     picture: Image.Image
+    sizes: list[float] | None = None
 
 
 def photograph(seed: int, height: int = 32, width: int = 32, mode: str = "RGB") -> Image.Image:
@@ -157,14 +160,110 @@ def imagenet(folder: Path) -> list[Known]:
     return images
 
 
+COCO_CATEGORIES = {90: 2, 1: 0, 3: 1}
+"""Labels of the categories by their ids, which are in no order and have gaps."""
+COCO_OBJECTS = {
+    0: [],
+    1: [(3, 10, 6)],
+    2: [(1, 4, 4), (1, 8, 5.5), (90, 3, 3), (1, 2, 2)],
+    3: [(90, 20, 12.5)],
+    4: [(3, 5, 5), (1, 6, 7)],
+}
+"""Objects of an image by the remainder of its number: category id, width and height."""
+
+
+def coco2014(folder: Path) -> list[Known]:
+    """MSCOCO: two archives of images, some without objects, and one of annotations, of which nothing is in the order of ids."""
+    images: list[Known] = []
+    with ZipFile(folder / "annotations_trainval2014.zip", "w", ZIP_DEFLATED) as annotations:
+        for name, part, count in (("train2014", "train", 14), ("val2014", "test", 9)):
+            listed, objects, some = [], [], []
+            with ZipFile(folder / f"{name}.zip", "w") as archive:
+                for number in range(count):
+                    height, width = 30 + number, 60 - number
+                    content = jpeg(photograph(1000 * (part == "test") + number, height, width, "L" if number == 6 else "RGB"))
+                    image_id, sizes = 7 * (count - number), dict[int, float]()
+                    stem = f"COCO_{name}_{image_id:012d}"
+                    archive.writestr(f"{name}/{stem}.jpg", content)
+                    listed.append({"id": image_id, "file_name": f"{stem}.jpg", "height": height, "width": width})
+                    for place, (category, across, down) in enumerate(COCO_OBJECTS[number % 5]):
+                        crowd, box = int(number % 5 == 3), [1.5, 2.25, across, down]
+                        keys = {"id": 100 * image_id + place, "image_id": image_id, "category_id": category, "area": 1.5}
+                        objects.append(keys | {"bbox": box, "iscrowd": crowd, "segmentation": []})
+                        label = COCO_CATEGORIES[category]
+                        sizes[label] = max(100 * across * down / (height * width), sizes.get(label, 0))
+                    labels = sorted(sizes)
+                    some.append(Known(stem, labels, part, decoded(content), [sizes[label] for label in labels]))
+            categories = [{"id": number, "name": f"thing {number}"} for number in COCO_CATEGORIES]
+            content = {"info": {}, "licenses": [], "images": listed, "annotations": objects, "categories": categories}
+            annotations.writestr(f"annotations/instances_{name}.json", json.dumps(content))
+            annotations.writestr(f"annotations/captions_{name}.json", json.dumps({"images": listed}))
+            images += reversed(some)
+    return images
+
+
+VOC_OBJECTS = {
+    0: [("person", 0, (1, 1, 10, 20)), ("aeroplane", 0, (3, 4, 12, 8)), ("person", 0, (5, 5, 7, 7))],
+    1: [("tvmonitor", 1, (1, 1, 20, 20)), ("dog", 0, (2, 3, 6, 9)), ("dog", 1, (1, 1, 20, 20))],
+    2: [("cat", 1, (1, 1, 20, 20))],
+}
+"""Objects of an image by the remainder of its number: class, whether it is difficult, and the first and last column and row."""
+VOC_LABELS = {"aeroplane": 0, "dog": 11, "person": 14}
+
+
+def voc_annotation(stem: str, picture: Image.Image, number: int) -> str:
+    objects = ""
+    for name, difficult, box in VOC_OBJECTS[number % 3]:
+        sides = "".join(f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+        part = f"<part><name>head</name><bndbox>{sides}</bndbox></part>" if name == "person" else ""
+        objects += f"<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>{difficult}</difficult>"
+        objects += f"<bndbox>{sides}</bndbox>{part}</object>\n"
+    size = f"<size><width>{picture.width}</width><height>{picture.height}</height><depth>3</depth></size>"
+    return f"<annotation>\n<folder>VOC2007</folder>\n<filename>{stem}.jpg</filename>\n{size}\n{objects}</annotation>\n"
+
+
+def voc2007(folder: Path) -> list[Known]:
+    """PASCAL VOC: an archive for each part, with lists, annotations in XML and images, some of which have no list."""
+    images = []
+    for file, listed, part, numbers in (
+        ("VOCtrainval_06-Nov-2007.tar", "trainval", "train", range(5, 35, 2)),
+        ("VOCtest_06-Nov-2007.tar", "test", "test", range(6, 26, 2)),
+    ):
+        stems = [f"{number:06d}" for number in numbers]
+        with tarfile.open(folder / file, "w") as archive:
+            for name in ("VOCdevkit", "VOCdevkit/VOC2007", "VOCdevkit/VOC2007/Annotations", "VOCdevkit/VOC2007/JPEGImages"):
+                directory = tarfile.TarInfo(name)
+                directory.type = tarfile.DIRTYPE
+                archive.addfile(directory)
+            for number, stem in zip(numbers, stems, strict=True):
+                content = jpeg(photograph(number, 21 + number, 60 - number))
+                picture = decoded(content)
+                add(archive, f"VOCdevkit/VOC2007/Annotations/{stem}.xml", voc_annotation(stem, picture, number).encode())
+                add(archive, f"VOCdevkit/VOC2007/JPEGImages/{stem}.jpg", content)
+                sizes = {
+                    VOC_LABELS[name]: 100 * (right - left + 1) * (bottom - top + 1) / (picture.width * picture.height)
+                    for name, difficult, (left, top, right, bottom) in reversed(VOC_OBJECTS[number % 3])  # the first is largest
+                    if not difficult
+                }
+                labels = sorted(sizes)
+                images.append(Known(stem, labels, part, picture, [sizes[label] for label in labels]))
+            add(archive, "VOCdevkit/VOC2007/JPEGImages/009999.jpg", b"not in any list")
+            add(archive, f"VOCdevkit/VOC2007/ImageSets/Main/{listed}.txt", "".join(f"{stem}\n" for stem in stems).encode())
+            add(archive, f"VOCdevkit/VOC2007/ImageSets/Main/cat_{listed}.txt", b"000005 -1\n")
+            add(archive, f"VOCdevkit/VOC2007/ImageSets/Layout/{listed}.txt", b"000005\n")
+    return images
+
+
 DATASETS: dict[str, Callable[[Path], list[Known]]] = {
     "cifar10": cifar10,
     "cifar100": cifar100,
     "svhn": svhn,
     "imagenette": imagenette,
     "imagenet": imagenet,
+    "coco2014": coco2014,
+    "voc2007": voc2007,
 }
-"""What writes each dataset into a folder, and returns its images in the order of the archives."""
+"""What writes each dataset into a folder, and returns its images in the order of the index."""
 
 
 def publish(name: str, folder: Path, address: str) -> tuple[list[Source], list[Known]]:

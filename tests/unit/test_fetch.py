@@ -143,12 +143,15 @@ def fault(source: Source, target: Path, mirror: str | None = None) -> str:
 # --- packages ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_digits_come_out_of_the_installed_package_whatever_the_mirror(tmp_path: Path) -> None:
-    (digits,) = read_sources(REGISTRY)["digits"]
-    target = tmp_path / "new" / "folder" / digits.file
-    fetch(digits, target, mirror=str(tmp_path / "absent"))
-    assert f"sha256:{hashlib.sha256(target.read_bytes()).hexdigest()}" == digits.digest
-    assert left_behind(target) == [digits.file]
+PACKAGED = [*read_sources(REGISTRY)["digits"], *read_sources(REGISTRY)["photographs"]]
+
+
+@pytest.mark.parametrize("entry", PACKAGED, ids=lambda entry: entry.file)
+def test_some_files_come_out_of_the_installed_package_whatever_the_mirror(entry: Source, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / entry.file
+    fetch(entry, target, mirror=str(tmp_path / "absent"))
+    assert f"sha256:{hashlib.sha256(target.read_bytes()).hexdigest()}" == entry.digest
+    assert left_behind(target) == [entry.file]
     assert target.stat().st_mode & 0o077 == 0o666 & ~_umask() & 0o077
 
 

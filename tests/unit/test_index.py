@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from importlib.resources import files as package_files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from patchcert import InputError
+from patchcert import InputError, plugins
 from patchcert.datasets.index import SPLITS, open_split
 from patchcert.datasets.labels import true_labels
 from patchcert.datasets.loaders import digits
@@ -364,6 +365,102 @@ def test_a_file_that_is_no_table(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"digits\.csv\.gz: no table of 64 grey levels \(0 to 16\) and a digit; fetch it anew"):
         digits.records({digits.FILE: path})
+
+
+# --- any number of labels ----------------------------------------------------------------------------------------------------
+
+
+def in_lists(count: int, empty: int = 0) -> pd.DataFrame:
+    """Records of images with one to three of seven labels, of which the last so many have none."""
+    labels = [sorted({row % 7, row // 3 % 7, row // 11 % 7}) for row in range(count - empty)] + [[]] * empty
+    ids, sizes = [f"scene-{row}" for row in range(count)], [[10.0 * (label + 1) for label in some] for some in labels]
+    return pd.DataFrame({"image_id": ids, "labels": labels, "object_sizes": sizes})
+
+
+def of_lists(*sizes: int | None, **more: Any) -> dict[str, Any]:
+    return settings(*sizes, **({"loader": "lists", "unlabelled": "drop", "classes": 9, "image_size": [2, 3]} | more))
+
+
+@pytest.fixture
+def loader_of_lists(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A dataset whose images show their numbers, and whose records a test can replace."""
+    loader = SimpleNamespace(records=lambda files: in_lists(100, 20))
+    loader.pictures = lambda files, chosen: (np.full((2, 3), row, dtype=np.uint8) for row in chosen.index)
+    monkeypatch.setattr(plugins, "load", lambda package, name: loader)
+    return loader
+
+
+@pytest.fixture
+def prepared_lists(loader_of_lists: SimpleNamespace, tmp_path: Path) -> tuple[Path, Path]:
+    paths = tmp_path / "index.parquet", tmp_path / "pixels.npy"
+    prepare(of_lists(None, 16, 12), {}, *paths)
+    return paths
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_labels_of_images_with_any_number_of_them_are_a_table(prepared_lists: tuple[Path, Path], split: str) -> None:
+    opened, records = open_split(*prepared_lists, split), in_lists(100, 20).set_index("image_id")
+    assert (len(opened), opened.labels.shape, opened.labels.dtype) == (
+        {"train": 52, "calibration": 16, "test": 12}[split],
+        (len(opened), 9),
+        np.bool_,
+    )
+    assert [np.flatnonzero(row).tolist() for row in opened.labels] == records.loc[opened.ids, "labels"].tolist()
+    part = opened.part(slice(3, 9))
+    np.testing.assert_array_equal(part.read().labels, opened.labels[3:9])
+    assert part.rows(np.arange(6))[:, 0, 0, 0].tolist() == [int(name.removeprefix("scene-")) for name in part.ids]
+
+
+def test_labels_of_images_with_any_number_of_them_by_id(prepared_lists: tuple[Path, Path]) -> None:
+    ids = np.array(["scene-70", "scene-99", "scene-8", "scene-70"])
+    labels = true_labels(prepared_lists[0], ids)
+    assert (labels.dtype, labels.shape) == (np.bool_, (4, 9))
+    assert [np.flatnonzero(row).tolist() for row in labels] == [[0, 2, 6], [], [0, 1, 2], [0, 2, 6]]
+    assert true_labels(prepared_lists[0], ids[:0]).shape == (0, 9)
+
+
+def test_the_sizes_of_objects_stand_beside_their_labels(prepared_lists: tuple[Path, Path]) -> None:
+    table = pd.read_parquet(prepared_lists[0])
+    assert list(table.columns) == ["image_id", "labels", "object_sizes", "split", "row"]
+    assert [some.tolist() for some in table["object_sizes"]] == in_lists(100, 20)["object_sizes"].tolist()
+
+
+def test_images_that_all_lack_labels_are_images(loader_of_lists: SimpleNamespace, tmp_path: Path) -> None:
+    loader_of_lists.records = lambda files: in_lists(8, 8)
+    paths = tmp_path / "index.parquet", tmp_path / "pixels.npy"
+    prepare(of_lists(None, 2, 2, unlabelled="keep"), {}, *paths)
+    labels = open_split(*paths, "train").labels
+    assert (labels.shape, labels.dtype, labels.any()) == ((4, 9), np.bool_, False)
+
+
+def test_a_label_that_is_no_class(loader_of_lists: SimpleNamespace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^classes: 6; the images of lists have more labels; write 7$"):
+        prepare(of_lists(None, 16, 12, classes=6), {}, tmp_path / "index.parquet", tmp_path / "pixels.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_draws_among_images_with_any_number_of_labels() -> None:
+    records = in_lists(100, 20)
+    first, again, other, larger = (
+        with_splits(records, of_lists(*sizes)) for sizes in [(None, 16, 12), (None, 16, 12), (None, 16, 12, 1), (20, 30, 12)]
+    )
+    assert first["split"].value_counts().to_dict() == {"train": 52, "unlabelled": 20, "calibration": 16, "test": 12}
+    assert set(first.loc[80:, "split"]) == {"unlabelled"}
+    assert set(first.loc[80:, "row"]) == {-1}
+    pd.testing.assert_frame_equal(first, again)
+    assert ids_of(first, "test") != ids_of(other, "test")
+    assert ids_of(first, "test") == ids_of(larger, "test")
+    kept = with_splits(records, of_lists(None, 16, 12, unlabelled="keep"))
+    assert kept["split"].value_counts().to_dict() == {"train": 72, "calibration": 16, "test": 12}
+
+
+@pytest.mark.parametrize(("practice", "found"), [("drop", "80 with labels"), ("keep", "100")])
+def test_more_images_than_have_labels(practice: str, found: str) -> None:
+    with pytest.raises(InputError) as caught:
+        with_splits(in_lists(100, 20), of_lists(None, 90, 12, unlabelled=practice))
+    assert str(caught.value) == (
+        f"split_sizes: {{'train': None, 'calibration': 90, 'test': 12}} ask for 102 images; lists has {found}"
+    )
 
 
 # --- labels by id ------------------------------------------------------------------------------------------------------------

@@ -49,7 +49,13 @@ def test_a_row_is_a_source_with_its_size_as_a_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("digest", "md5:" + "0f" * 16), ("origin", "manual:https://example.org/register.php")]
+    ("column", "value"),
+    [
+        ("digest", "md5:" + "0f" * 16),
+        ("origin", "manual:https://example.org/register.php"),
+        ("origin", "generated:flowers"),
+        ("origin", "generated:flowers?red=3&blue_ones=40"),
+    ],
 )
 def test_other_forms_of_a_value(tmp_path: Path, column: str, value: str) -> None:
     (source,) = read_sources(write(tmp_path, HEADER, row(**{column: value})))["flowers"]
@@ -58,7 +64,10 @@ def test_other_forms_of_a_value(tmp_path: Path, column: str, value: str) -> None
 
 def test_the_shipped_registry_has_the_datasets_of_the_papers() -> None:
     sources = read_sources(REGISTRY)
-    assert list(sources) == ["digits", "cifar10", "cifar100", "svhn", "imagenette", "imagenet"]
+    assert list(sources) == [
+        *("digits", "cifar10", "cifar100", "svhn", "imagenette", "imagenet"),
+        *("photographs", "scenes", "scenes_small", "coco2014", "voc2007"),
+    ]
     assert {entry.origin for entry in sources["imagenet"]} == {"manual:https://image-net.org/download.php"}
     assert sum(entry.bytes for entry in sources["imagenet"]) == 154_644_969_425
 
@@ -122,6 +131,11 @@ def test_a_registry_without_rows_has_no_sources(tmp_path: Path) -> None:
         ("origin", "package:sk.learn/a"),
         ("origin", "manual:"),
         ("origin", "manual:/data/a"),
+        ("origin", "generated:"),
+        ("origin", "generated:flowers?red"),
+        ("origin", "generated:flowers?red=-1"),
+        ("origin", "generated:flowers?red=1&"),
+        ("origin", "generated:../flowers"),
     ],
 )
 def test_a_malformed_value_is_named_with_its_file_row_and_column(tmp_path: Path, column: str, value: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 from workflow_study import Study
+
+from patchcert.datasets.index import SPLITS, open_split
 
 from ..published import Known, publish, registry, serving
 
@@ -85,3 +88,19 @@ def test_a_dataset_that_people_register_for_says_where(fresh):
     for file in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
         assert f"put the file at FOLDER/imagenet/2012/{file} in a folder of yours" in done.stdout + done.stderr
     assert "register at https://image-net.org/download.php" in done.stdout + done.stderr
+
+
+def test_scenes_are_made_and_prepared(fresh):
+    scenes = {"loader": "coco", "source": "scenes_small", "split_sizes": {"train": 40, "calibration": 10, "test": 60}}
+    configure(fresh, scenes)
+    fresh.run("prepared")
+    made = sorted(path.name for path in (fresh.folder / "data/scenes_small/1").iterdir())
+    assert made == ["annotations.zip", "test.zip", "train.zip"]
+    folder = fresh.folder / "results/prepared/small_images"
+    assert [len(open_split(folder / "index.parquet", folder / "pixels.npy", split)) for split in SPLITS] == [40, 10, 60]
+    test = open_split(folder / "index.parquet", folder / "pixels.npy", "test")
+    record = json.loads((folder / "record.json").read_text())
+    assert record["images"] == {"train": 40, "calibration": 10, "test": 60, "unused": 250}
+    assert record["unlabelled"] == {"test": 0, "train": 0}
+    assert record["images_by_label"]["test"] == {str(label): count for label, count in enumerate(test.labels.sum(axis=0))}
+    assert fresh.plan("prepared") == {}

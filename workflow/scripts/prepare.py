@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchcert.datasets.prepare import prepare
+from patchcert.datasets.prepare import counts, prepare
 from patchcert.provenance import write_json
 from patchcert.study.adapter import job
 
@@ -20,9 +20,5 @@ with job(snakemake.log[0]):
         "settings": snakemake.params.dataset,
         "identity": snakemake.params.identity,
         "files": snakemake.params.digests,
-        "images": table["split"].value_counts().to_dict(),
-        "images_by_label": {
-            split: part["label"].value_counts().sort_index().rename(str).to_dict() for split, part in table.groupby("split")
-        },
     }
-    write_json(snakemake.output.record, record)
+    write_json(snakemake.output.record, record | counts(table))

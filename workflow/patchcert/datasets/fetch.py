@@ -1,4 +1,4 @@
-"""Bring one raw input onto the disk: from an installed package, over HTTP or from a mirror, and never unverified."""
+"""Bring one raw input onto the disk: out of a package, generated, over HTTP or from a mirror, and never unverified."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import shutil
 import time
 from functools import partial
 from glob import escape
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
-from patchcert import InputError
+from patchcert import InputError, plugins
+from patchcert.datasets import packaged
 from patchcert.datasets.sources import Source
 from patchcert.provenance import file_digest
 
@@ -25,6 +26,8 @@ BLOCK_BYTES = 2**16
 BUSY = (429, 500, 502, 503, 504)
 HTTP = ("http://", "https://")
 MANUAL = "manual:"
+GENERATED = "generated:"
+GENERATORS = "patchcert.datasets.generated"
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
         source: the file; its size is in bytes.
         target: where to put it; its folder is made if need be.
         mirror: where to look in place of the origin: a folder, or a ``http://`` or ``https://`` address, that holds
-            ``{name}/{version}/{file}``. Files of installed packages need none; files of ``manual:`` origin come only from it.
+            ``{name}/{version}/{file}``. Files of installed packages and generated ones are never looked for there; files of
+            ``manual:`` origin come only from it.
 
     Raises:
         InputError: the file is nowhere to be found, cannot be downloaded, or has another size or digest than the
@@ -60,8 +64,13 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
 
 
 def _address(source: Source, mirror: str | None) -> str:
-    if source.origin.startswith("package:"):
-        return _in_package(source)
+    if source.origin.startswith(packaged.PREFIX):
+        try:
+            return str(packaged.packaged_file(source.origin))
+        except InputError as error:
+            raise InputError(f"{_named(source)}: {error}") from error
+    if source.origin.startswith(GENERATED):
+        return source.origin
     parts = (source.name, source.version, source.file)
     if not mirror and source.origin.startswith(MANUAL):
         raise InputError(
@@ -80,21 +89,6 @@ def _address(source: Source, mirror: str | None) -> str:
     return str(path)
 
 
-def _in_package(source: Source) -> str:
-    package, inside = source.origin.removeprefix("package:").split("/", 1)
-    spec = find_spec(package)  # finds a top-level package without importing it
-    if spec is None:
-        raise InputError(f"{_named(source)}: {source.origin}: no Python package {package} is installed; install it")
-    folders = spec.submodule_search_locations or []
-    for path in (Path(folder, inside) for folder in folders):
-        if path.is_file():
-            return str(path)
-    raise InputError(
-        f"{_named(source)}: {source.origin}: no {inside} in {', '.join(folders) or spec.origin}; "
-        "install the version that the environment is locked to, or correct the file's origin in the registry"
-    )
-
-
 def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _pooch: object) -> None:
     """What pooch calls to fill ``output``, an empty file beside the target that it moves there afterwards."""
     address = _address(source, mirror)
@@ -108,6 +102,8 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
     log.info("fetching %s from %s: %d bytes", _named(source), address, source.bytes)
     if address.startswith(HTTP):
         _download(source, address, part)
+    elif address.startswith(GENERATED):
+        _generate(source, part)
     else:
         shutil.copyfile(address, part)
     size, digest = part.stat().st_size, _digest(source, part)
@@ -117,11 +113,20 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
         raise InputError(
             f"{_named(source)}: {asked} is not the file of the registry: "
             f"expected {source.bytes} bytes with {source.digest}, "
-            f"found {size} bytes with {digest}; nothing of it was kept. Look at what is there, a web page for "
-            "instance, and run again, or correct the file's bytes, digest or origin in the registry"
+            f"found {size} bytes with {digest}; nothing of it was kept. {_look(source)}, "
+            "or correct the file's bytes, digest or origin in the registry"
         )
     part.replace(received)
     log.info("fetched %s: %d bytes, %s", _named(source), size, digest)
+
+
+def _generate(source: Source, part: Path) -> None:
+    name, _, query = source.origin.removeprefix(GENERATED).partition("?")
+    numbers = {key: int(value) for key, value in parse_qsl(query)}
+    try:
+        plugins.load(GENERATORS, name).generate(source.file, part, numbers)
+    except InputError as error:
+        raise InputError(f"{_named(source)}: {source.origin}: {error}") from error
 
 
 def _download(source: Source, address: str, part: Path) -> None:
@@ -205,6 +210,13 @@ def _digest(source: Source, path: Path) -> str:
 def _page(source: Source) -> str:
     """Where people find the file."""
     return source.origin.removeprefix(MANUAL)
+
+
+def _look(source: Source) -> str:
+    """What to do about content that is not that of the registry."""
+    if source.origin.startswith(GENERATED):
+        return "Install the versions that the environment is locked to and run again"
+    return "Look at what is there, a web page for instance, and run again"
 
 
 def _named(source: Source) -> str:

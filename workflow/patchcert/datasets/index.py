@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,18 @@ from patchcert import InputError
 
 SPLITS = ("train", "calibration", "test")
 
+Labels: TypeAlias = NDArray[Any]
+"""The class of each image, int64 [N]; where it may show any number of the C classes, whether it shows each: bool [N, C]."""
+CLASSES = b"classes"
+"""Key of the number of classes in the index file."""
+
 
 class Pictures(Protocol):
     """Labelled images that are read part by part: in memory or on disk."""
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """Labels int64 [N]."""
+    def labels(self) -> Labels:
+        """Labels int64 [N] or bool [N, C]."""
 
     def __len__(self) -> int:
         """Number of images N."""
@@ -31,11 +36,11 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """Part of a dataset: ids str [N], pixels uint8 [N, 3, H, W], labels int64 [N]."""
+    """Part of a dataset: ids str [N], pixels uint8 [N, 3, H, W], labels int64 [N] or bool [N, C]."""
 
     ids: NDArray[np.str_]
     pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    labels: Labels
 
     def __len__(self) -> int:
         """Number of images N."""
@@ -52,13 +57,13 @@ class Split:
 
     Attributes:
         ids: str [N], in the order of the index.
-        labels: int64 [N].
+        labels: int64 [N], or bool [N, C] of a dataset whose images may show any number of its C classes.
         places: int64 [N], where each image is among the prepared pixels.
         pixels: uint8 [M, 3, H, W], the memory map of the prepared images of all splits.
     """
 
     ids: NDArray[np.str_]
-    labels: NDArray[np.int64]
+    labels: Labels
     places: NDArray[np.int64]
     pixels: NDArray[np.uint8]
 
@@ -90,10 +95,44 @@ def open_split(index_file: str | Path, pixels_file: str | Path, split: str) -> S
     Raises:
         InputError: one of the files does not belong to the other.
     """
-    table = pd.read_parquet(index_file)
+    table, labels = read_index(index_file)
     pixels = np.load(pixels_file, mmap_mode="r")
     if len(pixels) != (table["row"] >= 0).sum():
         raise InputError(f"{pixels_file}: it does not belong to {index_file}; delete both and run snakemake again")
-    table = table[table["split"] == split]
-    ids = np.array(table["image_id"].tolist(), dtype=np.str_)
-    return Split(ids, table["label"].to_numpy(dtype=np.int64), table["row"].to_numpy(dtype=np.int64), pixels)
+    chosen = (table["split"] == split).to_numpy()
+    ids = np.array(table.loc[chosen, "image_id"].tolist(), dtype=np.str_)
+    return Split(ids, labels[chosen], table.loc[chosen, "row"].to_numpy(dtype=np.int64), pixels)
+
+
+def write_index(index_file: str | Path, table: pd.DataFrame, classes: int) -> None:
+    """Write an index.
+
+    Args:
+        index_file: Parquet.
+        table: one row an image, as :func:`patchcert.datasets.prepare.prepare` describes it.
+        classes: number of classes, kept in the file's metadata.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    # the types of lists must not depend on whether any image has a label
+    for name, each in (("labels", pa.int64()), ("object_sizes", pa.float64())):
+        if name in table:
+            lists = pa.array([list(some) for some in table[name]], pa.list_(each))
+            content = content.set_column(content.column_names.index(name), name, lists)
+    metadata = {**(content.schema.metadata or {}), CLASSES: str(classes).encode()}
+    pq.write_table(content.replace_schema_metadata(metadata), index_file)
+
+
+def read_index(index_file: str | Path) -> tuple[pd.DataFrame, Labels]:
+    """The index, one row an image, and the labels of its images, int64 [N] or bool [N, C]."""
+    import pyarrow.parquet as pq
+
+    table = pd.read_parquet(index_file)
+    if "labels" not in table:
+        return table, table["label"].to_numpy(dtype=np.int64)
+    labels = np.zeros((len(table), int(pq.read_schema(index_file).metadata[CLASSES])), dtype=np.bool_)
+    for row, shown in zip(labels, table["labels"], strict=True):
+        row[shown] = True
+    return table, labels

@@ -3,11 +3,14 @@
 No later stage reads a raw file. A loader is a module of ``patchcert.datasets.loaders`` with two functions:
 
 * ``records(files)``: one row an image, numbered from 0 in an order that never changes: ``image_id`` (str, unique), ``label``
-  (int64, from 0 up) and, where its publisher has parts, ``part`` (``train`` or ``test``). Further columns are the loader's own.
+  (int64, from 0 up) and, where its publisher has parts, ``part`` (``train`` or ``test``). An image that may show any number of
+  classes has in place of ``label`` two lists of one length: ``labels`` (int, ascending), and ``object_sizes`` (float), how much
+  of the published picture the box of the largest object of each takes up, in per cent. ``file``, if there is one, names the raw
+  file that holds the picture. Further columns are the loader's own.
 * ``pictures(files, chosen)``: of some rows of the records, in their order, what :func:`prepared` takes.
 
-It may have a third, ``object_sizes(files, table, preparation)``: how much of each prepared image the bounding box of its object
-takes up, in per cent.
+One whose images have one label may have a third, ``object_sizes(files, table, preparation)``: how much of each prepared image
+the bounding box of its object takes up, in per cent.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,18 +31,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from patchcert import InputError, plugins
+from patchcert.datasets.index import write_index
 from patchcert.datasets.splits import with_splits
 from patchcert.provenance import whole_file
 
 LOADERS = "patchcert.datasets.loaders"
-COLUMNS = ("image_id", "label", "part", "object_size", "split", "row")
-"""Columns of the index; those of a loader's own stay out of it."""
+COLUMNS = ("image_id", "label", "labels", "part", "object_size", "object_sizes", "split", "row")
+"""Columns of the index, as far as a dataset has them; those of a loader's own stay out of it."""
 AHEAD = 4
 """Pictures a thread that are read before they are wanted, so that the threads do not wait for the disk."""
 
 Picture: TypeAlias = bytes | NDArray[np.uint8]
 """An image file's bytes, or uint8 [H, W] or [H, W, 3]."""
 Preparation: TypeAlias = Callable[[Picture], NDArray[np.uint8]]
+Named: TypeAlias = tuple[str, str, Picture]
+"""The raw files that a picture is in, its image id, and the picture."""
 
 
 def prepared(picture: Picture, image_size: tuple[int, int], resize: int | None = None) -> NDArray[np.uint8]:
@@ -76,10 +83,10 @@ def prepare(
 
     Args:
         settings: the dataset's block of the configuration: ``loader``, ``classes``, ``image_size``, ``resize``,
-            ``split_sizes``, ``split_seed``.
+            ``split_sizes``, ``split_seed``, ``unlabelled``.
         files: paths by file name.
-        index_file: Parquet, one row an image: ``image_id``, ``label``, ``part`` where its publisher has parts, ``object_size``
-            (per cent, NaN where nobody knows), ``split`` and ``row``.
+        index_file: Parquet, one row an image: ``image_id``; ``label`` and ``object_size`` (per cent, NaN where nobody knows),
+            or the lists ``labels`` and ``object_sizes``; ``part`` where its publisher has parts; ``split`` and ``row``.
         pixels_file: NumPy array uint8 [M, 3, H, W] of the images that are in a split; ``row`` is an image's place in it.
         threads: how many pictures are decoded and scaled at once.
 
@@ -92,31 +99,59 @@ def prepare(
     loader = plugins.load(LOADERS, settings["loader"])
     preparation = partial(prepared, image_size=tuple(settings["image_size"]), resize=settings["resize"])
     table = with_splits(loader.records(files), settings)
-    if (labels := table["label"].max() + 1) > settings["classes"]:
+    if (labels := _count_of_labels(table)) > settings["classes"]:
         raise InputError(f"classes: {settings['classes']}; the images of {settings['loader']} have more labels; write {labels}")
-    sizes_of = getattr(loader, "object_sizes", None)
-    table["object_size"] = sizes_of(files, table, preparation) if sizes_of else np.nan
+    if "label" in table:
+        sizes_of = getattr(loader, "object_sizes", None)
+        table["object_size"] = sizes_of(files, table, preparation) if sizes_of else np.nan
     chosen = table[table["row"] >= 0]
-    pictures = zip(chosen["image_id"], loader.pictures(files, chosen), strict=True)
-    task = partial(_prepared_by_name, preparation, ", ".join(map(str, files.values())))
+    pictures = zip(_held_by(chosen, files), chosen["image_id"], loader.pictures(files, chosen), strict=True)
+    task = partial(_prepared_by_name, preparation)
     _write(pixels_file, (len(chosen), 3, *settings["image_size"]), _in_order(task, pictures, threads))
     index = table[[name for name in COLUMNS if name in table]]
     with whole_file(index_file) as temporary:
-        index.to_parquet(temporary, index=False)
+        write_index(temporary, index, settings["classes"])
     return index
 
 
-def _prepared_by_name(preparation: Preparation, source: str, named: tuple[str, Picture]) -> NDArray[np.uint8]:
-    image_id, picture = named
+def counts(index: pd.DataFrame) -> dict[str, Any]:
+    """How many images an index has: ``images`` by split, ``images_by_label`` by split and label, each image under each of its
+    labels, and, where images can have none, ``unlabelled``, how many have none, by part.
+    """
+    column = "label" if "label" in index else "labels"
+    found: dict[str, Any] = {"images": index["split"].value_counts().to_dict()}
+    found["images_by_label"] = {
+        split: of_split[column].explode().dropna().value_counts().sort_index().rename(str).to_dict()
+        for split, of_split in index.groupby("split")
+    }
+    if column == "labels":
+        parts = index["part"] if "part" in index else pd.Series("all", index.index)
+        found["unlabelled"] = (index["labels"].map(len) == 0).groupby(parts).sum().to_dict()
+    return found
+
+
+def _count_of_labels(table: pd.DataFrame) -> int:
+    """The least number of classes that has all labels."""
+    largest = table["label"] if "label" in table else table["labels"].map(partial(max, default=-1))
+    return int(largest.max()) + 1
+
+
+def _held_by(chosen: pd.DataFrame, files: Mapping[str, Path]) -> Iterable[str]:
+    """The raw file of each picture; all of them where the loader does not say which."""
+    if "file" in chosen:
+        return (str(files[name]) for name in chosen["file"])
+    return repeat(", ".join(map(str, files.values())), len(chosen))
+
+
+def _prepared_by_name(preparation: Preparation, named: Named) -> NDArray[np.uint8]:
+    source, image_id, picture = named
     try:
         return preparation(picture)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{source}: the image {image_id} cannot be decoded ({error}); fetch it anew") from error
 
 
-def _in_order(
-    task: Callable[[tuple[str, Picture]], NDArray[np.uint8]], items: Iterable[tuple[str, Picture]], threads: int
-) -> Iterator[NDArray[np.uint8]]:
+def _in_order(task: Callable[[Named], NDArray[np.uint8]], items: Iterable[Named], threads: int) -> Iterator[NDArray[np.uint8]]:
     """What a task makes of each item, in their order, by threads that hold few items at a time."""
     waiting: deque[Future[NDArray[np.uint8]]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""What loaders share: records of images that have no names, and damaged raw files said plainly."""
+"""What loaders share: records of images that have no names, files read piece by piece, and damaged ones said plainly."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ def numbered_records(name: str, labels: Mapping[str, Sequence[int]]) -> pd.DataF
         for part, of_part in labels.items()
     ]
     return pd.concat(parts, ignore_index=True).astype({"label": np.int64})
+
+
+def pieces(files: Mapping[str, Path], chosen: pd.DataFrame) -> Iterator[bytes]:
+    """The pieces of raw files that records name by ``file``, ``offset`` and ``size`` (bytes), file after file."""
+    for file, images in chosen.groupby("file", sort=False):
+        with files[str(file)].open("rb") as stream:
+            for offset, size in zip(images["offset"], images["size"], strict=True):
+                stream.seek(offset)
+                yield stream.read(size)
 
 
 @contextlib.contextmanager

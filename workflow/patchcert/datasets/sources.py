@@ -13,6 +13,7 @@ from pathlib import Path
 from patchcert import InputError
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
+_NUMBER = r"[a-z_]+=\d+"
 _PATH_PART = (_PART, "write letters, digits and . _ + - only, since it becomes part of a path")
 _RULES = {
     "name": _PATH_PART,
@@ -25,9 +26,10 @@ _RULES = {
     "bytes": (r"[1-9][0-9]*", "write the file's size in bytes, a positive integer"),
     "licence": (r"\S(.*\S)?", "write the licence's SPDX identifier or its name"),
     "origin": (
-        rf"package:[A-Za-z_]\w*(/{_PART})+|(manual:)?https?://[^\s/]+/\S+",
-        "write package:NAME/PATH/IN/IT for a file of an installed Python package, a http:// or https:// address, or manual: "
-        "and the address of the page on which people register for a file that may not be downloaded automatically",
+        rf"package:[A-Za-z_]\w*(/{_PART})+|generated:[a-z]\w*(\?{_NUMBER}(&{_NUMBER})*)?|(manual:)?https?://[^\s/]+/\S+",
+        "write package:NAME/PATH/IN/IT for a file of an installed Python package, generated:NAME?KEY=NUMBER for one that the "
+        "module NAME of patchcert.datasets.generated makes, a http:// or https:// address, or manual: and the address of the "
+        "page on which people register for a file that may not be downloaded automatically",
     ),
 }
 
@@ -43,8 +45,8 @@ class Source:
         digest: of its bytes, as its publisher gives it: ``sha256:`` and 64 or ``md5:`` and 32 lower-case hexadecimal digits.
         bytes: its size in bytes.
         licence: what it may be used for, an SPDX identifier where there is one.
-        origin: where it comes from: ``package:NAME/PATH``, ``http://...`` or ``https://...``; ``manual:https://...`` is
-            the page on which people register for a file that may not be downloaded automatically.
+        origin: where it comes from: ``package:NAME/PATH``, ``generated:NAME?KEY=NUMBER&...``, ``http://...`` or ``https://...``;
+            ``manual:https://...`` is the page on which people register for a file that may not be downloaded automatically.
     """
 
     name: str

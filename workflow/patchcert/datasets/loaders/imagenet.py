@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from patchcert.datasets.raw import readable
+from patchcert.datasets.raw import pieces, readable
 
 TRAIN = "ILSVRC2012_img_train.tar"
 VALIDATION = "ILSVRC2012_img_val.tar"
@@ -48,11 +48,7 @@ def records(files: Mapping[str, Path]) -> pd.DataFrame:
 
 def pictures(files: Mapping[str, Path], chosen: pd.DataFrame) -> Iterator[bytes]:
     """The JPEG files of some of the records, read one after the other."""
-    for file, images in chosen.groupby("file", sort=False):
-        with files[str(file)].open("rb") as stream:
-            for offset, size in zip(images["offset"], images["size"], strict=True):
-                stream.seek(offset)
-                yield stream.read(size)
+    return pieces(files, chosen)
 
 
 def _image_id(member: tarfile.TarInfo) -> str:
