@@ -20,6 +20,29 @@ rule certify:
         "../workflow/scripts/certify.py"
 
 
+rule certify_multilabel:
+    input:
+        index=rules.prepare.output.index,
+        values=rules.gather_scores.output.values,
+        record=rules.gather_scores.output.record,
+    output:
+        records=f"{RESULTS}/certificates/multilabel/{MASKED}/records.parquet",
+        attackers=f"{RESULTS}/certificates/multilabel/{MASKED}/attackers.parquet",
+    log:
+        f"{LOGS}/certify/multilabel/{MASKED}.log",
+    benchmark:
+        f"{BENCHMARKS}/certify/multilabel/{MASKED}.tsv"
+    params:
+        image_size=lambda wildcards: dataset_of(wildcards)["image_size"],
+        patches=config["defenses"]["multilabel"]["smaller_patches"],
+        numerical_margin=config["defenses"]["multilabel"]["numerical_margin"],
+        code=adapter_code("certify_multilabel.py"),
+    message:
+        "Certifying each label: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}, {wildcards.budget} masks"
+    script:
+        "../workflow/scripts/certify_multilabel.py"
+
+
 rule certified:
     input:
-        every(rules.certify.output[0], certified_facts()),
+        certificates_of(certified_facts()),

@@ -27,6 +27,7 @@ DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in (
 RUN = "{dataset}/{model}/{training}/seed-{seed}"
 MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
 RUN_FACTS = ("dataset", "model", "training", "seed")
+METRICS_FILE = f"{RESULTS}/metrics/{{analysis}}/{{defense}}.json"
 LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
 
 GRID = "grid"
@@ -35,6 +36,7 @@ GRID = "grid"
 ANALYSED_BY = {
     "mask_budgets": ["double_masking", "challenger"],
     "minority_reports": ["double_masking", "minority_reports"],
+    "multilabel": ["multilabel"],
 }
 """The defenses whose certificates an analysis compares, where it is not double masking alone."""
 
@@ -111,15 +113,35 @@ def certified_facts():
 
 
 def asked_of_classifier(wildcards):
-    """What a run is asked under one mask set: every pair of masks if one analysis wants that, else what certificates need."""
+    """What a run is asked under one mask set: every pair of masks if one analysis wants that, else what certificates need.
+
+    Of a multi-label classifier the extrema of its scores under all pairs are asked.
+    """
     asked = run_of(wildcards) | {"patch": wildcards.patch, "budget": wildcards.budget}
     analyses = [name for name in config["analyses"] if any(asked.items() <= facts.items() for facts in analysis_facts(name))]
     modes = [config["analyses"][name]["mode"] for name in analyses]
     answering = {defense for name in analyses for defense in ANALYSED_BY.get(name, [])}
+    if "multilabel" in answering:
+        return {"mode": "extrema", "algorithms": []}
     return {
         "mode": "matrix" if "matrix" in modes else "certificate",
         "algorithms": ["double_masking", *(["challenger"] if "challenger" in answering else [])],
     }
+
+
+def artifacts(facts, by_defense, otherwise):
+    """The files that each certificate's defense makes of it: those of ``by_defense`` where it has some of its own."""
+    named = [(pattern, fact) for fact in facts for pattern in by_defense.get(fact["defense"], otherwise)]
+    return list(dict.fromkeys(pattern.format(**fact) for pattern, fact in named))
+
+
+def gathered_of(facts):
+    """The joined predictions behind certificates."""
+    return artifacts(facts, {"multilabel": rules.gather_scores.output}, rules.gather_predictions.output)
+
+
+def certificates_of(facts):
+    return artifacts(facts, {"multilabel": rules.certify_multilabel.output}, rules.certify.output)
 
 
 def every(pattern, facts):
@@ -264,6 +286,11 @@ def defense_code(wildcards):
     return adapter_code("certify.py", f"patchcert.evaluation.{wildcards.defense}")
 
 
+def multilabel_facts(wildcards):
+    """The facts of the multi-label certificates of an analysis, whose two files are read one after the other."""
+    return [facts for facts in facts_of(wildcards.analysis) if facts["defense"] == "multilabel"]
+
+
 def evaluation_code(wildcards):
     return adapter_code("evaluate.py", f"patchcert.evaluation.{wildcards.defense}")
 
@@ -282,7 +309,7 @@ def evaluated_runs(wildcards):
 def metrics_of(analysis):
     """The metrics files of an analysis, or of the grid of runs, by defense."""
     defenses = dict.fromkeys(facts["defense"] for facts in facts_of(analysis))
-    return {defense: rules.evaluate.output[0].format(analysis=analysis, defense=defense) for defense in defenses}
+    return {defense: METRICS_FILE.format(analysis=analysis, defense=defense) for defense in defenses}
 
 
 def evaluations():
@@ -290,7 +317,7 @@ def evaluations():
 
 
 def evaluated_certificates(wildcards):
-    return every(rules.certify.output[0], evaluated_runs(wildcards))
+    return certificates_of(evaluated_runs(wildcards))
 
 
 # What the report shows, each table and figure a module of its name: its caption, the frames that it is made from, and the
@@ -332,6 +359,26 @@ TABLES = {
         "caption": "The main training strategies on all models: mean and standard deviation over seeds of training, with the published values of full-size models on CIFAR-10 (GC, the Greedy Cutout paper).",
         "reads": ["results", "ledger"],
         "analysis": "training_seeds",
+    },
+    "multilabel_overall": {
+        "caption": "Multi-label precision and recall at one threshold, over all labels and averaged over the classes that occur (Table I of the Multi-Label PatchCleanser paper, ML: MSCOCO 2014, a patch of 2 %; its four numbers are in the order of our columns).",
+        "reads": ["points", "ledger"],
+        "analysis": "multilabel",
+    },
+    "multilabel_areas": {
+        "caption": "Area under the precision-recall curve over all labels, as a fraction of the ideal one: of the curve over every threshold, of that over the paper's 100 thresholds, and over recall from 25 to 100 % alone (Table II of the Multi-Label PatchCleanser paper, ML).",
+        "reads": ["areas", "ledger"],
+        "analysis": "multilabel",
+    },
+    "multilabel_attackers": {
+        "caption": "Certified precision and recall over all labels by what the attacker may do, at one threshold (Table III of the Multi-Label PatchCleanser paper, ML). Each label by itself is the paper's old procedure, a place for each kind of error its worst case. An attacker at one place makes precision, recall and F1 as small as it can, each by itself. Patches smaller than the masks were made for are hidden by several masks at some places and can do less.",
+        "reads": ["points", "attackers", "ledger"],
+        "analysis": "multilabel",
+    },
+    "multilabel_classes": {
+        "caption": "Area under the precision-recall curve of the best and of the worst class by the certified area (Table IV of the Multi-Label PatchCleanser paper, ML, which chose a good and a bad one).",
+        "reads": ["classes", "ledger"],
+        "analysis": "multilabel",
     },
     "training_throughput": {
         "caption": "What a training step costs: time for each image, split into the search for masks and the step on the masked copies, and their sum as a ratio to what the step and as many forward passes alone would take.",
@@ -413,7 +460,24 @@ FIGURES = {
         "reads": ["images"],
         "analysis": "objects",
     },
+    "certification_histograms": {
+        "caption": "Certification histograms: the masks under which, with some second mask, a class of the image is no longer found, and how many classes each mask can make fail. One patch is at one place only, so that no more of them fail at once than the largest number (Figure 2 of the Multi-Label PatchCleanser paper).",
+        "reads": [],
+        "analysis": "multilabel",
+    },
+    "precision_recall": {
+        "caption": "Precision against recall over all labels as the threshold goes from 0.00 to 0.99: without masks, defended, certified for each label by itself, and certified with one place of the patch an image (Figure 3 of the Multi-Label PatchCleanser paper; its values are those of Table I).",
+        "reads": ["points", "ledger"],
+        "analysis": "multilabel",
+    },
+    "class_curves": {
+        "caption": "Precision against recall of the class whose certified area is largest, and of the class where it is smallest (Figure 4 of the Multi-Label PatchCleanser paper).",
+        "reads": ["class_points"],
+        "analysis": "multilabel",
+    },
 }
+
+MULTILABEL_FRAMES = ["points", "areas", "attackers", "classes", "class_points"]
 
 # What the page of results asks of each analysis, with the frames that answer it.
 FINDINGS = {
@@ -447,12 +511,13 @@ def report_inputs(item):
     """The files behind a table, figure or finding, by the frame that is read from them."""
     facts, metrics = facts_shown(item), metrics_of(item.get("analysis", GRID))
     files = {
-        "results": [path for defense, path in metrics.items() if defense != "minority_reports"],
+        "results": [path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel")],
         "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
+        **{frame: [path for defense, path in metrics.items() if defense == "multilabel"] for frame in MULTILABEL_FRAMES},
         "times": every(rules.time_inference.output[0], facts),
         "trainings": every(rules.train.output.record, facts),
         "training_times": every(rules.time_training.output[0], facts),
-        "images": every(rules.certify.output[0], facts) + every(rules.prepare.output.index, facts),
+        "images": certificates_of(facts) + every(rules.prepare.output.index, facts),
         "ledger": [LEDGER],
     }
     return {name: files[name] for name in item["reads"] if name in files}
@@ -543,6 +608,21 @@ def example_inputs(wildcards):
     """The files behind the mask figure."""
     facts = analysis_facts("mask_set")[0]
     return prepared_of(facts) | {"predictions": rules.gather_predictions.output[0].format(**facts)}
+
+
+def histograms_facts():
+    return analysis_facts("multilabel", "multilabel")[0]
+
+
+def histograms_inputs(wildcards):
+    """The files behind the figure of certification histograms."""
+    facts = histograms_facts()
+    return {
+        "index": rules.prepare.output.index.format(**facts),
+        "pixels": rules.prepare.output.pixels.format(**facts),
+        "values": rules.gather_scores.output.values.format(**facts),
+        "record": rules.gather_scores.output.record.format(**facts),
+    }
 
 
 def recorded_runs():

@@ -5,7 +5,7 @@ rule evaluate:
     input:
         evaluated_certificates,
     output:
-        f"{RESULTS}/metrics/{{analysis}}/{{defense}}.json",
+        METRICS_FILE,
     log:
         f"{LOGS}/evaluate/{{analysis}}/{{defense}}.log",
     benchmark:
@@ -18,6 +18,28 @@ rule evaluate:
         "Evaluating {wildcards.defense}: {wildcards.analysis}"
     script:
         "../workflow/scripts/evaluate.py"
+
+
+rule evaluate_multilabel:
+    input:
+        lambda wildcards: certificates_of(multilabel_facts(wildcards)),
+    output:
+        METRICS_FILE.format(analysis="{analysis}", defense="multilabel"),
+    log:
+        f"{LOGS}/evaluate/{{analysis}}/multilabel.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate/{{analysis}}/multilabel.tsv"
+    params:
+        runs=multilabel_facts,
+        threshold=config["defenses"]["multilabel"]["threshold"],
+        code=adapter_code("evaluate_multilabel.py"),
+    message:
+        "Evaluating multi-label certificates: {wildcards.analysis}"
+    script:
+        "../workflow/scripts/evaluate_multilabel.py"
+
+
+ruleorder: evaluate_multilabel > evaluate
 
 
 rule evaluated:

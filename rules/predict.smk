@@ -49,6 +49,24 @@ rule gather_predictions:
         "../workflow/scripts/gather_predictions.py"
 
 
+rule gather_scores:
+    input:
+        rules.gather_predictions.input,
+    output:
+        values=f"{RESULTS}/predictions/{MASKED}/scores.npy",
+        record=f"{RESULTS}/predictions/{MASKED}/scores.json",
+    log:
+        f"{LOGS}/gather_scores/{MASKED}.log",
+    benchmark:
+        f"{BENCHMARKS}/gather_scores/{MASKED}.tsv"
+    params:
+        code=adapter_code("gather_scores.py"),
+    message:
+        "Joining the shards of {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: {wildcards.budget} masks"
+    script:
+        "../workflow/scripts/gather_scores.py"
+
+
 rule time_inference:
     input:
         index=rules.prepare.output.index,
@@ -83,4 +101,4 @@ rule predicted:
         every(rules.time_inference.output[0], analysis_facts("mask_budgets") if "mask_budgets" in parts_of(None) else []),
         # the shards too: one that was deleted is predicted again
         list(dict.fromkeys(shard for facts in certified_facts() for shard in gather.shard(rules.predict.output[0], **facts))),
-        every(rules.gather_predictions.output[0], certified_facts()),
+        gathered_of(certified_facts()),

@@ -139,7 +139,35 @@ rule figure_masked_images:
         "../workflow/scripts/figure_masked_images.py"
 
 
+rule figure_certification_histograms:
+    input:
+        unpack(histograms_inputs),
+    output:
+        svg=f"{REPORTS}/figures/certification_histograms.svg",
+        png=report(
+            f"{REPORTS}/figures/certification_histograms.png",
+            caption="../workflow/captions/figure.rst",
+            category="Figures",
+            labels={"figure": "certification_histograms"},
+        ),
+    log:
+        f"{LOGS}/figure/certification_histograms.log",
+    benchmark:
+        f"{BENCHMARKS}/figure/certification_histograms.tsv"
+    params:
+        caption=FIGURES["certification_histograms"]["caption"],
+        facts=lambda wildcards: histograms_facts(),
+        threshold=config["defenses"]["multilabel"]["threshold"],
+        style=config["report"],
+        code=adapter_code("figure_certification_histograms.py"),
+    message:
+        "Drawing certification histograms over one image"
+    script:
+        "../workflow/scripts/figure_certification_histograms.py"
+
+
 ruleorder: figure_mask_set > figure
+ruleorder: figure_certification_histograms > figure
 ruleorder: figure_masked_images > figure
 ruleorder: figure_training_curves > figure
 

@@ -138,6 +138,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "pretrained": False,
         "epochs": 3,
         "batch_size": 64,
+        "loss": "cross_entropy",
         "optimizer": "adamw",
         "learning_rate": 0.01,
         "weight_decay": 0.05,
@@ -165,6 +166,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
     assert filled["defenses"] == {
         "double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]], "numerical_margin": 0.0001},
         "challenger": {"numerical_margin": 0.0001},
+        "multilabel": {"threshold": 0.8, "smaller_patches": [], "numerical_margin": 0.00001},
         "minority_reports": {},
     }
     assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {
@@ -214,8 +216,8 @@ def test_keys_that_yaml_reads_as_numbers_are_names() -> None:
 # --- what each fault is answered with ----------------------------------------------------------------------------------------
 
 TRAINING_KEYS = (
-    "strategy, start_from, pretrained, epochs, batch_size, optimizer, learning_rate, weight_decay, momentum, warmup_epochs, "
-    "decay_after, precision, gpus, refresh_every, label_smoothing, shift, "
+    "strategy, start_from, pretrained, epochs, batch_size, loss, optimizer, learning_rate, weight_decay, momentum, "
+    "warmup_epochs, decay_after, precision, gpus, refresh_every, label_smoothing, shift, "
     "calibration_masks, cutout_size, patch_size, mask_budgets, where"
 )
 NAME = "write a name in lower-case letters, digits and underscores, for example"
@@ -224,7 +226,7 @@ MODELS = (
     "write small_resnetv2, small_convnext, small_vit, small_resmlp, or timm's full name, architecture.tag, for example "
     '"small_resnetv2"'
 )
-LOADERS = "cifar10 or cifar100 or digits or imagenet or imagenette or svhn"
+LOADERS = "cifar10 or cifar100 or coco or digits or imagenet or imagenette or svhn or voc2007"
 PATCH = (
     "write rows and columns of one patch, or 2-of-3x3 for two such patches, or area-10 for any rectangle of at most 10 pixels, "
     "for example [5, 5]"

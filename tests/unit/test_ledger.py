@@ -89,6 +89,11 @@ def test_every_number_of_the_papers_is_there(shipped: pd.DataFrame) -> None:
         # eleven strategies and eight, on five datasets with two mask sets; the finer grid search has no ImageNet
         (("greedy_cutout", "Table 3"), 11 * 10 - 2),
         (("greedy_cutout", "Table A1"), 8 * 10 - 2),
+        (("multilabel_patchcleanser", "Abstract"), 4),
+        (("multilabel_patchcleanser", "Table I"), 3 * 4),
+        (("multilabel_patchcleanser", "Table II"), 3),
+        (("multilabel_patchcleanser", "Table III"), 4 * 2),
+        (("multilabel_patchcleanser", "Table IV"), 3 * 2),
     ]
 
 
@@ -157,6 +162,7 @@ def test_a_published_number_of_a_training(shipped: pd.DataFrame, identity: str, 
     assert tuple(row[["published", "model", "training", "patch", "mask_budget"]]) == facts
 
 
+UNITS_SAID = "write per cent for accuracies and ratios, milliseconds for inference_time, fraction for area_under_curve"
 SUMS = {
     ("patchcleanser", "Table 2", "imagenette"): {"defended_clean": 2018.0, "certified": 1777.2},
     ("patchcleanser", "Table 2", "imagenet"): {"defended_clean": 1446.9, "certified": 772.7},
@@ -185,6 +191,15 @@ SUMS = {
     ("greedy_cutout", "Table A1", "cifar10"): {"certified": 1399.1},
     ("greedy_cutout", "Table A1", "cifar100"): {"certified": 1067.7},
     ("greedy_cutout", "Table A1", "svhn"): {"certified": 1034.1},
+    ("multilabel_patchcleanser", "Table I", "coco"): {
+        "class_precision": 217.05,
+        "class_recall": 168.12,
+        "overall_precision": 228.10,
+        "overall_recall": 179.53,
+    },
+    ("multilabel_patchcleanser", "Table II", "coco"): {"area_under_curve": 1.938},
+    ("multilabel_patchcleanser", "Table III", "coco"): {"overall_precision": 200.13, "overall_recall": 161.15},
+    ("multilabel_patchcleanser", "Table IV", "coco"): {"area_under_curve": 3.275},
 }
 
 
@@ -278,9 +293,9 @@ def test_a_certificate_is_never_published_above_clean_accuracy(shipped: pd.DataF
 
 
 def test_every_patch_is_written_in_one_of_the_known_ways(shipped: pd.DataFrame) -> None:
-    square = r"(two patches of )?((\d+(?:\.\d+)?) % )?\((\d+)x\4 of (224x224|32x32)\)"
+    square = r"(two patches of )?((\d+(?:\.\d+)?) % )?\((\d+)x\4 of (448x448|224x224|32x32)\)"
     patches = set(shipped["patch"]) - {"", "any rectangle of 1 % (of 224x224)"}
-    assert len(patches) == 10
+    assert len(patches) == 11
     for patch in patches:
         found = re.fullmatch(square, patch)
         assert found, patch
@@ -291,19 +306,19 @@ def test_every_patch_is_written_in_one_of_the_known_ways(shipped: pd.DataFrame) 
 
 
 def test_every_column_is_filled_where_it_applies(shipped: pd.DataFrame) -> None:
-    assert set(shipped["dataset"]) == {"imagenet", "imagenette", "cifar10", "cifar100", "svhn"}
-    prior = ~shipped["defense"].isin(["undefended", "double_masking", "minority_reports"])
+    assert set(shipped["dataset"]) == {"imagenet", "imagenette", "cifar10", "cifar100", "svhn", "coco"}
+    prior = ~shipped["defense"].isin(["undefended", "double_masking", "minority_reports", "multilabel"])
     assert shipped.loc[prior, ["model", "training", "mask_budget", "default_model"]].eq("").all(axis=None)
     assert shipped.loc[~prior, ["model", "training"]].ne("").all(axis=None)
-    assert set(shipped["unit"]) == {"per cent", "milliseconds"}
+    assert set(shipped["unit"]) == {"per cent", "milliseconds", "fraction"}
     assert set(shipped["defense"]) == set(DEFENSES)
     assert set(shipped["metric"]) == set(UNITS)
     ours = shipped["default_model"] != ""
-    assert set(shipped.loc[ours, "dataset"]) == {"cifar10"}
+    assert set(shipped.loc[ours, "dataset"]) == {"cifar10", "coco"}
     assert (shipped["default_training"] != "").equals(ours)
     # prior defenses apart, every CIFAR-10 number of a table has a run of ours beside it
     tables = shipped["table"].str.startswith("Table") & (shipped["dataset"] == "cifar10") & ~prior
-    assert tables.equals(ours)
+    assert tables.equals(ours & (shipped["dataset"] == "cifar10"))
     # and where the paper compares trainings on patches in the pixels of CIFAR-10, the run has the same of both
     run = shipped[ours & (shipped["paper"] == "greedy_cutout")]
     assert run["default_training"].equals(run["training"])
@@ -340,14 +355,17 @@ def test_a_ledger_without_a_number_is_a_ledger(tmp_path: Path) -> None:
         ({"defense": ""}, f"column defense: ''; write one of {', '.join(DEFENSES)}"),
         ({"metric": "accuracy"}, f"column metric: 'accuracy'; write one of {', '.join(UNITS)}"),
         ({"relation": "<="}, "column relation: '<='; write one of =, >, <, ~"),
-        ({"unit": "%"}, "column unit: '%'; write per cent for accuracies, milliseconds for inference_time"),
+        (
+            {"unit": "%"},
+            f"column unit: '%'; {UNITS_SAID}",
+        ),
         (
             {"unit": "milliseconds"},
-            "column unit: 'milliseconds'; write per cent for accuracies, milliseconds for inference_time",
+            f"column unit: 'milliseconds'; {UNITS_SAID}",
         ),
         (
             {"metric": "inference_time"},
-            "column unit: 'per cent'; write per cent for accuracies, milliseconds for inference_time",
+            f"column unit: 'per cent'; {UNITS_SAID}",
         ),
         ({"published": "100.1"}, "column published: '100.1'; write per cent, from 0 to 100"),
         ({"published": "~62"}, "column published: '~62'; write per cent, from 0 to 100"),

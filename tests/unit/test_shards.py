@@ -27,6 +27,7 @@ from patchcert.models import registry
 from patchcert.predict import ALGORITHMS, Engine
 from patchcert.predictions import STORED_UNPREDICTED, Answers, Predictions
 from patchcert.provenance import environment, file_sha256, settings_sha256, write_json
+from patchcert.scores import ScorePredictions
 from patchcert.study import shards
 from patchcert.study.shards import Job, predict_shard, shard_of
 
@@ -123,6 +124,20 @@ def test_a_shard_holds_what_the_engine_says(job: Job, undisturbed: bytes, tmp_pa
     assert len(np.unique(stored.unmasked)) > 2
 
 
+def test_extrema_are_stored_block_by_block_as_well(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "extrema")
+    predict_shard(job, IMAGES, 3, tmp_path / "1-of-1.npz", tmp_path / "scratch")
+    stored = ScorePredictions.load(tmp_path / "1-of-1.npz")
+    model = registry.build("small_convnext", 10, (32, 32))
+    registry.load_weights(model, job.weights)
+    expected = Engine(model, MASKS).scores(normalised(IMAGES))
+    assert stored.image_ids.tolist() == IMAGES.ids.tolist()
+    np.testing.assert_allclose(stored.unmasked, expected.unmasked, atol=1e-5)
+    np.testing.assert_allclose(stored.extrema.lowest, expected.extrema.lowest, atol=1e-5)
+    assert stored.identity == job.identity()
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 def test_both_modes_store_what_gives_the_same_certificates_and_answers(tmp_path: Path) -> None:
     stored = []
     for mode in MODES:
@@ -204,10 +219,10 @@ def test_the_log_says_how_far_and_how_fast_it_goes(
         predict_shard(make_job(tmp_path, mode), IMAGES, 4, tmp_path / "a.npz", tmp_path / "scratch")
     passes = Predictions.load(tmp_path / "a.npz").passes
     # unmasked images count as forward passes, too; 2 s for the first block, and 2 s more for the second
-    rates = [(4 + passes[:4].sum()) / 2, (7 + passes.sum()) / 4]
+    asked = [4 + passes[:4].sum(), 7 + passes.sum()]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{done} of 7 images done, {each:.0f} forward passes an image, {rate:.0f} forward passes/s"
-        for done, each, rate in zip((4, 7), (passes[:4].mean(), passes[4:].mean()), rates, strict=True)
+        f"{done} of 7 images done, {copies / done:.0f} forward passes an image, {copies / clock:.0f} forward passes/s"
+        for done, copies, clock in zip((4, 7), asked, (2, 4), strict=True)
     ]
 
 

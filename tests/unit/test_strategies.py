@@ -26,11 +26,12 @@ from patchcert.training.strategy import Search, Strategy, random_pairs, searchin
 
 torch.set_num_threads(1)
 
-GREEDY_3X3 = {"strategy": "greedy_cutout", "patch_size": [5, 5], "mask_budgets": [[3, 3]]}
+LOSS = {"loss": "cross_entropy", "label_smoothing": 0.0}
+GREEDY_3X3 = LOSS | {"strategy": "greedy_cutout", "patch_size": [5, 5], "mask_budgets": [[3, 3]]}
 GREEDY_6X6 = GREEDY_3X3 | {"mask_budgets": [[6, 6]]}
 MULTI_SIZE = GREEDY_3X3 | {"mask_budgets": [[3, 3], [6, 6]]}
-RANDOM = {"strategy": "random_cutout", "cutout_size": [18, 18]}
-PLAIN = {"strategy": "plain"}
+RANDOM = LOSS | {"strategy": "random_cutout", "cutout_size": [18, 18]}
+PLAIN = LOSS | {"strategy": "plain"}
 RANDOM_MASKS = MULTI_SIZE | {"strategy": "random_masks"}
 GUTOUT, GUTOUT_BOTH = (settings | {"strategy": "gutout"} for settings in (GREEDY_3X3, MULTI_SIZE))
 GRID_3X3, GRID_6X6 = (settings | {"strategy": "grid_cutout"} for settings in (GREEDY_3X3, GREEDY_6X6))

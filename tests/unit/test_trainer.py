@@ -22,6 +22,7 @@ from patchcert.datasets.index import Images
 from patchcert.masks import mask_set
 from patchcert.models import registry
 from patchcert.training import trainer
+from patchcert.training.losses import Loss
 from patchcert.training.strategy import strategy
 from patchcert.training.trainer import Learner, Run, State, shifted, train
 
@@ -32,6 +33,7 @@ RESULTS = {"weights.safetensors", "record.json", "log.csv"}
 
 SETTINGS: dict[str, Any] = {
     "strategy": "random_cutout",
+    "loss": "cross_entropy",
     "epochs": 3,
     "batch_size": 16,
     "learning_rate": 0.002,
@@ -503,14 +505,17 @@ def test_copies_of_an_image_keep_its_label(monkeypatch: pytest.MonkeyPatch, tmp_
         calibration_masks=1,
     )
     steps: list[tuple[torch.Tensor, torch.Tensor]] = []
-    loss_function = trainer.cross_entropy
+    loss_of = trainer.loss_of
     shown: list[torch.Tensor] = []
 
-    def capture(logits: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
-        if "label_smoothing" in settings:
-            assert settings == {"label_smoothing": 0.1}
+    def captured(settings: dict[str, Any]) -> Loss:
+        loss = loss_of(settings)
+
+        def capture(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             steps.append((shown[-1], labels))
-        return loss_function(logits, labels, **settings)
+            return loss(logits, labels)
+
+        return capture
 
     build = registry.build
 
@@ -519,7 +524,7 @@ def test_copies_of_an_image_keep_its_label(monkeypatch: pytest.MonkeyPatch, tmp_
         model.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].clone()) if module.training else None)
         return model
 
-    monkeypatch.setattr(trainer, "cross_entropy", capture)
+    monkeypatch.setattr(trainer, "loss_of", captured)
     monkeypatch.setattr(registry, "build", watched)
     trained(tmp_path, run)
     assert [(len(batch), len(labels)) for batch, labels in steps] == [(40, 40), (40, 40)]
@@ -667,3 +672,43 @@ def test_each_step_has_the_learning_rate_of_its_place_in_the_run(monkeypatch: py
     # 40 images in batches of 16 are three steps an epoch
     wanted = [trainer._learning_rate(SETTINGS, epoch + part / 3) for epoch in range(3) for part in range(3)]
     assert rates == pytest.approx(wanted)
+
+
+# --- images with several labels ----------------------------------------------------------------------------------------------
+
+
+def scenes(count: int, seed: int) -> Images:
+    """Noise with any number of bright quarters, the labels."""
+    random = np.random.default_rng(seed)
+    labels = random.random((count, 4)) < 0.5
+    pixels = random.integers(0, 120, (count, 3, 32, 32), dtype=np.uint8)
+    for image, shown in zip(pixels, labels, strict=True):
+        image += np.kron(120 * shown.reshape(2, 2), np.ones((16, 16))).astype(np.uint8)
+    return Images(np.array([f"{seed}-{number}" for number in range(count)]), pixels, labels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 6},
+        {"epochs": 1, "strategy": "greedy_cutout", "patch_size": [3, 3], "mask_budgets": [[2, 2], [4, 4]], "cutout_size": None},
+        {"epochs": 1, "strategy": "gutout", "patch_size": [3, 3], "mask_budgets": [[2, 2]], "cutout_size": None},
+    ],
+    ids=["random", "greedy", "gutout"],
+)
+def test_a_classifier_learns_images_with_several_labels(tmp_path: Path, change: dict[str, Any]) -> None:
+    run = with_settings(loss="asymmetric", **change)
+    train(run, scenes(80, 1), scenes(24, 2), tmp_path / "output", tmp_path / "scratch")
+    log = pd.read_csv(tmp_path / "output/log.csv")
+    assert {"calibration_average_precision", "calibration_masked_average_precision", "calibration_loss"} <= set(log.columns)
+    assert not any("accuracy" in name for name in log.columns)
+    if change["epochs"] > 1:
+        assert log["calibration_average_precision"].max() > 0.8, "a half is chance"
+        best = json.loads((tmp_path / "output/record.json").read_text())["best_epoch"]
+        assert best == log["calibration_masked_average_precision"].idxmax()
+
+
+def test_a_loss_that_suits_other_labels_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="loss: cross_entropy; these images have any number of labels, write asymmetric"):
+        train(RUN, scenes(8, 1), scenes(8, 2), tmp_path / "output", tmp_path / "scratch")
+    assert not (tmp_path / "output").exists()

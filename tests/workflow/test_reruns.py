@@ -46,7 +46,22 @@ def evaluated(analyses: str, defense: str = "double_masking") -> Counter[str]:
     return jobs
 
 
+def both(one: Counter[str], other: Counter[str]) -> Counter[str]:
+    """The jobs of two datasets: of predictions and trainings their sum, and of what shows them what either makes."""
+    return (one | other) + Counter({name: min(one[name], other[name]) for name in ("predict", "train")})
+
+
 FIGURES_OF_IMAGES = once("figure", "object_sizes classes")
+MULTILABEL_TABLES = once("table", "multilabel_overall multilabel_areas multilabel_attackers multilabel_classes")
+CERTIFICATION_HISTOGRAMS = once("figure", "certification_histograms")
+EVALUATED_LABELS = (
+    Counter(["evaluate_multilabel/multilabel/multilabel"])
+    | MULTILABEL_TABLES
+    | once("figure", "precision_recall class_curves")
+    | PAGE
+)
+CERTIFIED_LABELS = EVALUATED_LABELS | Counter(["certify/multilabel"])
+PREDICTED_LABELS = CERTIFIED_LABELS | Counter({"predict": 2, "gather_scores": 1}) | CERTIFICATION_HISTOGRAMS
 FIGURE_OF_PAIRS = once("figure", "mask_set")
 TRAINING_CURVES = once("figure", "training_curves")
 TABLE_OF_TIMES = once("table", "inference_times")
@@ -63,11 +78,12 @@ MINORITY_REPORTS_METRICS = evaluated("minority_reports", "minority_reports")
 EVERY_METRIC = METRICS | CHALLENGER_METRICS | MINORITY_REPORTS_METRICS
 FIGURES_OF_METRICS = Counter(name for name in METRICS if name.startswith("figure/"))
 FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES | MASKED_IMAGES
+FIGURES |= once("figure", "precision_recall class_curves") | CERTIFICATION_HISTOGRAMS
 TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | PAGE
 CHALLENGER = Counter({"certify/challenger": 2}) | CHALLENGER_METRICS
 MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | MINORITY_REPORTS_METRICS
 
-PREDICTIONS = (
+PREDICTIONS_OF_DIGITS = (
     Counter({"predict": 16, "gather_predictions": 8, "certify/double_masking": 8})
     | FIGURE_OF_PAIRS
     | FIGURES_OF_IMAGES
@@ -75,7 +91,10 @@ PREDICTIONS = (
     | MINORITY_REPORTS
     | METRICS
 )
-TRAININGS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS | TIMES
+TRAININGS_OF_DIGITS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS_OF_DIGITS | TIMES
+PREDICTIONS = both(PREDICTIONS_OF_DIGITS, PREDICTED_LABELS)
+MULTILABEL_RUN = PREDICTED_LABELS | Counter(["train"]) | TRAINING_CURVES
+TRAININGS = both(TRAININGS_OF_DIGITS, MULTILABEL_RUN)
 
 
 def predicted(mask_sets: int, analyses: str) -> Counter[str]:
@@ -113,11 +132,12 @@ def test_file_times_alone_plan_nothing(finished):
 
 def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
     jobs = fresh.plan()
-    once_only = Counter(["fetch", "prepare"])
+    once_only = Counter({"fetch": 4, "prepare": 2})
     assert jobs == once_only | TRAININGS
     assert jobs.keys() == {
         *once_only,
-        *("train", "predict", "time_inference", "gather_predictions", "page"),
+        *("train", "predict", "time_inference", "gather_predictions", "gather_scores", "page"),
+        *("certify/multilabel", "evaluate_multilabel/multilabel/multilabel"),
         *(f"certify/{defense}" for defense in ("double_masking", "challenger", "minority_reports")),
         *(f"evaluate/{analysis}/double_masking" for analysis in SHOWN),
         *("evaluate/mask_budgets/challenger", "evaluate/minority_reports/minority_reports"),
@@ -168,12 +188,17 @@ def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
         ("training/strategies/gutout", {}),
         ("training/strategies/random_cutout", ANALYSED_RUN),
         ("models/architectures/small_vit", ONE_RUN),
+        ("evaluation/multilabel", CERTIFIED_LABELS),
+        ("report/figures/certification_histograms", CERTIFICATION_HISTOGRAMS | PAGE),
+        ("report/tables/multilabel_areas", once("table", "multilabel_areas") | PAGE),
+        ("row_extrema", PREDICTIONS | TIMES),
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
         ("masking", TRAININGS),
         ("datasets/index", TRAININGS),
-        ("datasets/loaders/digits", TRAININGS | {"prepare": 1}),
-        ("datasets/prepare", TRAININGS | {"prepare": 1}),
+        ("datasets/loaders/digits", TRAININGS_OF_DIGITS | {"prepare": 1}),
+        ("datasets/loaders/coco", MULTILABEL_RUN | {"prepare": 1}),
+        ("datasets/prepare", TRAININGS | {"prepare": 2}),
         ("datasets/loaders/cifar10", {}),
         ("study/adapter", {}),
         ("study/config", {}),
@@ -211,8 +236,9 @@ def test_a_caption_reruns_what_it_stands_under(finished):
 
 def test_a_published_number_reruns_what_shows_it(finished):
     finished.replace("reports/claims.csv", ",83.9,", ",83.8,")
-    figures = once("figure", "strategies strategy_costs prior_defenses mask_budgets overhead large_patches minority_reports")
-    assert finished.plan() == once("table", "accuracy vanilla patch_sizes patch_shapes strategies") | figures | PAGE
+    figures = "strategies strategy_costs prior_defenses mask_budgets overhead large_patches minority_reports precision_recall"
+    tables = once("table", "accuracy vanilla patch_sizes patch_shapes strategies") | MULTILABEL_TABLES
+    assert finished.plan() == tables | once("figure", figures) | PAGE
 
 
 # --- an edit of the configuration --------------------------------------------------------------------------------------------
@@ -223,7 +249,7 @@ def test_a_published_number_reruns_what_shows_it(finished):
     [
         ("report.palette", "deep", FIGURES | PAGE),
         ("report.font_size", 10, FIGURES | PAGE),
-        ("evaluate.confidence", 0.9, EVERY_METRIC | TABLE_OF_TIMES | once("table", "training_throughput")),
+        ("evaluate.confidence", 0.9, EVERY_METRIC | TABLE_OF_TIMES | MULTILABEL_TABLES | once("table", "training_throughput")),
         ("defenses.double_masking.numerical_margin", 0.5, METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
         # four runs; one of them is predicted under the second budget for an analysis already
         ("defenses.double_masking.patch_sizes", [[4, 4]], predicted(4, "grid")),
@@ -236,9 +262,13 @@ def test_a_published_number_reruns_what_shows_it(finished):
         ("trainings.random_cutout.learning_rate", 0.0005, ANALYSED_RUN),
         ("trainings.greedy_cutout_multisize.epochs", 2, COMPARED_RUN),
         # all others start from it
-        ("trainings.plain.weight_decay", 0.01, TRAININGS),
-        ("datasets.digits.split_seed", 1, TRAININGS | {"prepare": 1}),
-        ("datasets.digits.resize", 40, TRAININGS | {"prepare": 1}),
+        ("trainings.plain.weight_decay", 0.01, TRAININGS_OF_DIGITS),
+        ("trainings.multilabel_plain.weight_decay", 0.01, MULTILABEL_RUN),
+        ("defenses.multilabel.threshold", 0.5, EVALUATED_LABELS | CERTIFICATION_HISTOGRAMS),
+        ("defenses.multilabel.smaller_patches", [[4, 4]], CERTIFIED_LABELS),
+        ("datasets.digits.split_seed", 1, TRAININGS_OF_DIGITS | {"prepare": 1}),
+        ("datasets.digits.resize", 40, TRAININGS_OF_DIGITS | {"prepare": 1}),
+        ("datasets.scenes.split_seed", 1, MULTILABEL_RUN | {"prepare": 1}),
         ("mirror", "http://127.0.0.1:9", {}),
     ],
 )
@@ -335,7 +365,7 @@ def test_a_deleted_figure_is_replanned_with_the_page(finished):
 
 def test_deleted_results_keep_the_weights_where_the_index_is_made_first(finished):
     shutil.rmtree(finished.folder / RESULTS)
-    assert finished.plan()["train"] == 4
+    assert finished.plan()["train"] == 5
     finished.run("prepared")
     assert finished.plan()["train"] == 0
 

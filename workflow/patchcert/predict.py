@@ -2,7 +2,8 @@
 
 Masks travel as boxes and become pixels on the device; each image travels once, and batches are filled across images. In
 *matrix* mode every unordered pair of masks is classified, in *certificate* mode only what the certificate and the defended
-answers need: both give the same certificates.
+answers need: both give the same certificates. Of a multi-label classifier the row extrema of the scores are all that any
+certificate needs at any threshold; they are taken on the device, and no score of a pair is ever stored.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +21,12 @@ from numpy.typing import ArrayLike, NDArray
 from patchcert import InputError
 from patchcert.defenses import challenger, double_masking
 from patchcert.defenses.asking import UNPREDICTED, checked_truth
+from patchcert.defenses.multilabel import Extrema
 from patchcert.device import on_device
 from patchcert.masking import MaskedCopies
 from patchcert.masks import MaskSet, pair_index
 from patchcert.predictions import LARGEST_LABEL, Answers, expand_pairs
+from patchcert.row_extrema import AreasOfMasks, RowExtrema
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 IMAGES_SHOWN = 128
@@ -59,6 +64,41 @@ def pair_labels(
     """
     engine = Engine(model, mask_set, fill=fill, device=device, dtype=dtype, batch_size=batch_size)
     return expand_pairs(engine.matrix(images).labels, len(mask_set))
+
+
+def extrema(
+    model: torch.nn.Module,
+    images: torch.Tensor,
+    mask_set: MaskSet,
+    *,
+    fill: float = 0.0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    batch_size: int | None = None,
+) -> Extrema:
+    """The row extrema of a multi-label classifier's scores under all pairs of masks; the scores are sigmoids of its logits.
+
+    Args:
+        model: images [n, C, H, W] to logits [n, classes]; the other arguments are those of :func:`pair_labels`.
+        images: float tensor [N, C, H, W], normalised as the model wants it.
+        mask_set: the masks, made for H x W images.
+        fill: value of masked pixels.
+        device: a torch device.
+        dtype: ``float32`` or ``bfloat16``.
+        batch_size: masked copies a forward pass.
+
+    Raises:
+        InputError: see :class:`Engine` and :meth:`Engine.scores`.
+    """
+    engine = Engine(model, mask_set, fill=fill, device=device, dtype=dtype, batch_size=batch_size)
+    return engine.scores(images).extrema
+
+
+class Scores(NamedTuple):
+    """What a multi-label classifier says of n images: float32 [n, classes] as they are, and the row extrema under masks."""
+
+    unmasked: NDArray[np.float32]
+    extrema: Extrema
 
 
 class Engine:
@@ -167,10 +207,45 @@ class Engine:
 
         return self._in_blocks(images, answers)
 
+    def scores(self, images: torch.Tensor) -> Scores:
+        """Scores of a multi-label classifier, sigmoids of its logits, on images [N, C, H, W] and under every pair of masks.
+
+        Raises:
+            InputError: there is no image, images and masks have different sizes, or a logit is not finite.
+        """
+        if not len(images):
+            raise InputError("images: there is none, and scores have no shape without one; write one image or more")
+        parts = []
+        for part in _blocks(images):
+            with self._on_device(images[part]) as pixels:
+                rows = RowExtrema(self._areas_of_masks, len(pixels), self._device)
+                areas = self.unmasked_area + 1
+                step = max(1, REQUESTS // areas)
+                for start in range(0, len(pixels), step):
+                    which = np.arange(start, min(start + step, len(pixels)))
+                    self._score(pixels, which.repeat(areas), np.tile(np.arange(areas), len(which)), rows)
+                parts.append(rows.read())
+        unmasked, single, lowest, highest = map(np.concatenate, zip(*parts, strict=True))
+        return Scores(unmasked, Extrema(single=single, lowest=lowest, highest=highest))
+
+    def _score(self, pixels: torch.Tensor, images: NDArray[np.int64], areas: NDArray[np.int64], rows: RowExtrema) -> None:
+        def say(copies: torch.Tensor, part: slice) -> torch.Tensor:
+            logits = self.classifier(copies)[: part.stop - part.start].float()
+            rows.add(images[part], areas[part], logits.sigmoid())
+            return logits.isfinite().all()[None]
+
+        finite = self._copies.ask(pixels, images, lambda part: self._areas[areas[part]], say, whole_batches=self._compiled)
+        self.passes += len(images)
+        if not torch.cat(finite).all():
+            raise InputError("the classifier gave a logit that is not finite; no score can be read from it")
+
+    @cached_property
+    def _areas_of_masks(self) -> AreasOfMasks:
+        return AreasOfMasks(self.mask_set)
+
     def _in_blocks(self, images: torch.Tensor, answers: Callable[[torch.Tensor, slice], Answers]) -> Answers:
-        starts = range(0, max(len(images), 1), IMAGES_SHOWN)
-        parts = [slice(start, start + IMAGES_SHOWN) for start in starts]
-        return Answers(*map(np.concatenate, zip(*(answers(images[part], part) for part in parts), strict=True)))
+        parts = (answers(images[part], part) for part in _blocks(images))
+        return Answers(*map(np.concatenate, zip(*parts, strict=True)))
 
     @contextlib.contextmanager
     def show(self, images: torch.Tensor) -> Iterator[Shown]:
@@ -180,11 +255,17 @@ class Engine:
             InputError: images and masks have different sizes; later, when asked: fewer than two classes, a logit that is not
                 finite, or a label too large to be stored.
         """
+        with self._on_device(images) as pixels:
+            yield Shown(self, pixels)
+
+    @contextlib.contextmanager
+    def _on_device(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Images, [n, C, H, W], as the masked copies are made from them, [n, H, W, C], while the classifier may be called."""
         rows, columns = self.mask_set.image_size
         if images.ndim != 4 or tuple(images.shape[2:]) != (rows, columns):
             raise InputError(f"images: shape {tuple(images.shape)}; the masks want [N, C, {rows}, {columns}]")
         with self.inference():
-            yield Shown(self, images.to(self._device, torch.float32).permute(0, 2, 3, 1).contiguous())
+            yield images.to(self._device, torch.float32).permute(0, 2, 3, 1).contiguous()
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
@@ -234,6 +315,11 @@ class Engine:
         largest, winners = logits.topk(2, dim=1)
         confidences = torch.exp(largest[:, 0] - logits.logsumexp(dim=1)).clamp(max=1)
         return winners[:, 0], largest[:, 0] - largest[:, 1], confidences, logits.isfinite().all()[None]
+
+
+def _blocks(images: torch.Tensor) -> list[slice]:
+    """The images in parts of which each is on the device at once; one part, if there is no image."""
+    return [slice(start, start + IMAGES_SHOWN) for start in range(0, max(len(images), 1), IMAGES_SHOWN)]
 
 
 class Shown:

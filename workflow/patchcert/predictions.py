@@ -153,15 +153,24 @@ class Predictions:
         Raises:
             InputError: there is no shard, or two were made with different identities.
         """
-        if not shards:
-            raise InputError("predictions: no shard to join")
-        for shard in shards[1:]:
-            one, other = shards[0].identity, shard.identity
-            different = [key for key in sorted({*one, *other}) if key not in one or key not in other or one[key] != other[key]]
-            if different:
-                raise InputError(f"predictions: shards differ in {', '.join(different)}; predict them anew")
+        check_alike([shard.identity for shard in shards])
         joined = {name: np.concatenate([getattr(shard, name) for shard in shards]) for name in ARRAYS}
         return cls(**joined, identity=shards[0].identity)
+
+
+def check_alike(identities: Sequence[Mapping[str, Any]]) -> None:
+    """Check that shards that are to be joined were made alike.
+
+    Raises:
+        InputError: there is no shard, or two were made with different identities.
+    """
+    if not identities:
+        raise InputError("predictions: no shard to join")
+    one = identities[0]
+    for other in identities[1:]:
+        different = [key for key in sorted({*one, *other}) if key not in one or key not in other or one[key] != other[key]]
+        if different:
+            raise InputError(f"predictions: shards differ in {', '.join(different)}; predict them anew")
 
 
 def masks_of_pairs(pairs: int) -> int:

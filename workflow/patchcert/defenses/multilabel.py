@@ -70,6 +70,10 @@ class Bounds:
         """The same of some images; no array is copied."""
         return type(self)(**{each.name: getattr(self, each.name)[images] for each in fields(self)})
 
+    def widened(self, margin: float) -> Bounds:
+        """Bounds that are looser by a margin, for scores that another device may round otherwise."""
+        return Bounds(lowest=self.lowest - np.float32(margin), highest=self.highest + np.float32(margin)) if margin else self
+
     def _sound(self, images: slice) -> NDArray[np.bool_]:
         """Whether scores can have these extrema, bool [images, C]; any two rows share a score: no lowest exceeds a highest."""
         return np.asarray(self.lowest[images].max(axis=1) <= self.highest[images].min(axis=1))

@@ -80,6 +80,7 @@ def sweep(
     thresholds: ArrayLike = GRID,
     *,
     covering_sets: ArrayLike | None = None,
+    numerical_margin: float = 0.0,
     size: int = BLOCK,
 ) -> Sweep:
     """Reduce extrema to answer scores, and run the attackers at each threshold of a grid, block by block.
@@ -89,6 +90,8 @@ def sweep(
         labels: 0 or 1, [N, C].
         thresholds: numbers from 0 to 1, increasing, [T].
         covering_sets: bool [P, K], to certify and attack at places (:func:`patchcert.defenses.places.places`) instead of masks.
+        numerical_margin: by how much a score may differ on other hardware or in another batch, from 0 up; certificates count on
+            no more, and the defended answers are those without it.
         size: images a block.
 
     Raises:
@@ -106,7 +109,7 @@ def sweep(
     begin = 0
     for block, present in blocks(extrema, truth, size):
         images = slice(begin, begin := begin + len(block))
-        bounds = block if covering_sets is None else at_places(block, covering_sets)
+        bounds = (block if covering_sets is None else at_places(block, covering_sets)).widened(numerical_margin)
         scores[:, images] = defended_scores(block), certified_scores(bounds, present), located_scores(bounds, present)
         fn, fp, heaviest = _histograms(bounds, present, cuts, weights)
         lost[images] = heaviest

@@ -31,7 +31,7 @@ def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> to
     Args:
         model: a classifier, best in evaluation mode.
         images: [n, C, H, W], normalised as the model wants them.
-        labels: int64 [n].
+        labels: int64 [n], or bool [n, C] for the classes of which the sum of logits is asked.
 
     Raises:
         InputError: see :func:`feature_layers`.
@@ -48,7 +48,8 @@ def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> to
     handles = [layer.register_forward_hook(start_here) for layer in feature_layers(model)]
     try:
         with torch.no_grad():
-            score = model(images).gather(1, labels[:, None]).sum()
+            logits = model(images)
+            score = (logits[labels] if labels.ndim == 2 else logits.gather(1, labels[:, None])).sum()
             gradients = torch.autograd.grad(score, kept)[0]
     finally:
         for handle in handles:

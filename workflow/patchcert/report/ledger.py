@@ -48,10 +48,12 @@ DEFENSES = (
     "patchguard_bagnet",
     "patchguard_derandomized_smoothing",
     "bagcert",
+    "multilabel",
 )
 RELATIONS = ("=", ">", "<", "~")
-PER_CENT, MILLISECONDS = "per cent", "milliseconds"
-UNITS = dict.fromkeys(METRICS, PER_CENT) | {"inference_time": MILLISECONDS}
+PER_CENT, MILLISECONDS, FRACTION = "per cent", "milliseconds", "fraction"
+RATIOS = ("overall_precision", "overall_recall", "class_precision", "class_recall")
+UNITS = dict.fromkeys((*METRICS, *RATIOS), PER_CENT) | {"inference_time": MILLISECONDS, "area_under_curve": FRACTION}
 _WORDS = "[a-z0-9]+(_[a-z0-9]+)*"
 
 
@@ -79,14 +81,19 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
 def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
     """What a cell can have wrong: its column, which rows have the fault, and what to write instead."""
     published = pd.to_numeric(table["published"], errors="coerce")
-    timed = table["unit"] == MILLISECONDS
+    timed, part = table["unit"] == MILLISECONDS, table["unit"] == FRACTION
     return [
         ("id", ~table["id"].str.fullmatch(_WORDS).astype(bool), "lower-case words joined by underscores"),
         ("defense", ~table["defense"].isin(DEFENSES), f"one of {', '.join(DEFENSES)}"),
         ("metric", ~table["metric"].isin(UNITS), f"one of {', '.join(UNITS)}"),
         ("relation", ~table["relation"].isin(RELATIONS), f"one of {', '.join(RELATIONS)}"),
-        ("unit", table["unit"] != table["metric"].map(UNITS), f"{PER_CENT} for accuracies, {MILLISECONDS} for inference_time"),
+        (
+            "unit",
+            table["unit"] != table["metric"].map(UNITS),
+            f"{PER_CENT} for accuracies and ratios, {MILLISECONDS} for inference_time, {FRACTION} for area_under_curve",
+        ),
         ("published", ~timed & ~published.between(0, 100), f"{PER_CENT}, from 0 to 100"),
+        ("published", part & ~published.between(0, 1), f"{FRACTION}, from 0 to 1"),
         ("published", timed & ~published.between(0, math.inf, inclusive="neither"), f"{MILLISECONDS}, above 0"),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from patchcert.report.ledger import read_ledger
 FACTS = ["dataset", "model", "training", "seed", "patch", "budget"]
 SHARE = ["percent", "low", "high", "hits", "total"]
 COUNTS = ["near_flips", "passes", "pairs"]
+MULTILABEL = ("points", "areas", "attackers", "classes", "class_points")
+"""The tables of :func:`patchcert.evaluation.multilabel.measures`."""
 Paths = Sequence[str | Path]
 
 
@@ -22,8 +25,9 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
     """What a table or figure is made from, by name, and of it only what belongs to the certificates that it shows.
 
     Args:
-        files: paths by the name of the frame: ``results`` and ``reports`` (metrics files), ``times``, ``trainings`` (records),
-            ``training_times``, ``ledger``, and ``images`` (a certificate for each of the facts, then the image indexes).
+        files: paths by the name of the frame: ``results``, ``reports`` and those of ``MULTILABEL`` (metrics files), ``times``,
+            ``trainings`` (records), ``training_times``, ``ledger``, and ``images`` (a certificate for each of the facts, then
+            the image indexes).
         facts: ``FACTS`` and ``defense`` of each certificate that is shown.
     """
     shown = pd.DataFrame(facts)
@@ -32,6 +36,7 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "reports": lambda paths: _shown(pd.concat([read_curves(path) for path in paths], ignore_index=True), shown),
         "times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "trainings": lambda paths: pd.DataFrame([_training(path) for path in paths]),
+        **{name: partial(_multilabel, name, shown) for name in MULTILABEL},
         "training_times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "ledger": lambda paths: read_ledger(paths[0]),
         "images": lambda paths: read_images(paths[: len(facts)], facts, paths[len(facts) :]),
@@ -63,6 +68,20 @@ def read_curves(path: str | Path) -> pd.DataFrame:
         for run in read_json(path)["runs"]
     ]
     return pd.concat(runs, ignore_index=True)
+
+
+def read_multilabel(path: str | Path, name: str) -> pd.DataFrame:
+    """One of the tables of a multi-label defense's metrics, with ``FACTS``, ``defense`` and the chosen ``at`` threshold."""
+    stored = read_json(path)
+    tables = [
+        pd.DataFrame(run[name]).assign(**{fact: run[fact] for fact in [*FACTS, "defense"]}, at=stored["threshold"])
+        for run in stored["runs"]
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _multilabel(name: str, shown: pd.DataFrame, paths: Paths) -> pd.DataFrame:
+    return _shown(pd.concat([read_multilabel(path, name) for path in paths], ignore_index=True), shown)
 
 
 def read_times(path: str | Path) -> pd.DataFrame:

@@ -18,12 +18,13 @@ import torch
 from tqdm import tqdm
 
 from patchcert import InputError
-from patchcert.datasets.index import Split
+from patchcert.datasets.index import Images, Split
 from patchcert.masks import MaskSet
 from patchcert.models import registry
 from patchcert.predict import Engine
 from patchcert.predictions import Predictions
 from patchcert.provenance import environment, file_sha256, read_json, settings_sha256
+from patchcert.scores import ScorePredictions
 
 LOG = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Job:
         classes: number of labels.
         masks: the mask set.
         engine: ``fill``, ``dtype``, ``batch_size`` and ``compiled`` of :class:`patchcert.predict.Engine`.
-        mode: ``matrix`` or ``certificate``.
+        mode: ``matrix`` or ``certificate``, or ``extrema`` for a multi-label classifier.
         algorithms: inference algorithms whose answers certificate mode provides for.
         device: ``cpu`` or ``cuda``.
         data: digest of what the images, labels and splits depend on.
@@ -129,7 +130,8 @@ def predict_shard(job: Job, images: Split, block_size: int, output: Path, scratc
         LOG.info("%s of %s blocks were predicted before; going on", len(files) - len(missing), len(files))
     if missing:
         _predict_blocks(job, images, block_size, missing, identity)
-    Predictions.concatenate([Predictions.load(file) for file in files]).save(output)
+    artifact: Any = ScorePredictions if job.mode == "extrema" else Predictions
+    artifact.concatenate([artifact.load(file) for file in files]).save(output)
     for file in files:
         file.unlink()
     folder.rmdir()
@@ -147,14 +149,20 @@ def _predict_blocks(
     with tqdm(total=left, unit="image", desc="predicting", disable=None) as progress:
         for start, file in missing:
             block = images.part(slice(start, start + block_size)).read()
-            pixels = normalise(torch.tensor(block.pixels))
-            if job.mode == "matrix":
-                answers = engine.matrix(pixels)
-            else:
-                answers = engine.certificate(pixels, block.labels, job.algorithms)
-            Predictions.of(block.ids, answers, identity).save(file)
+            _predicted(job, engine, block, normalise(torch.tensor(block.pixels)), identity).save(file)
             done += len(block.ids)
             rate = f"{engine.passes / (time.perf_counter() - began):.0f} forward passes/s"
             progress.set_postfix_str(rate, refresh=False)
             progress.update(len(block.ids))
-            LOG.info("%s of %s images done, %.0f forward passes an image, %s", done, left, answers.passes.mean(), rate)
+            LOG.info("%s of %s images done, %.0f forward passes an image, %s", done, left, engine.passes / done, rate)
+
+
+def _predicted(
+    job: Job, engine: Engine, block: Images, pixels: torch.Tensor, identity: Mapping[str, Any]
+) -> Predictions | ScorePredictions:
+    """What the engine says of a block of images, as the mode asks for it."""
+    if job.mode == "extrema":
+        return ScorePredictions.of(block.ids, *engine.scores(pixels), identity)
+    if job.mode == "matrix":
+        return Predictions.of(block.ids, engine.matrix(pixels), identity)
+    return Predictions.of(block.ids, engine.certificate(pixels, block.labels, job.algorithms), identity)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 
 from patchcert import plugins
 from patchcert.masking import MaskedCopies, box_pixels
 from patchcert.masks import MaskSet, Size
+from patchcert.training.losses import Loss, cross_entropies, loss_of
 
 STRATEGIES = "patchcert.training.strategies"
 
@@ -32,6 +32,7 @@ class Strategy(ABC):
         copies: training images made of each image.
         passes: passes that its search has made so far, counted in images: forward passes, and backward passes where it needs
             gradients.
+        loss: what its search calls bad.
     """
 
     copies: int = 1
@@ -40,12 +41,13 @@ class Strategy(ABC):
         """Take the rows and columns of the images, pixels."""
         self.image_size = image_size
         self.passes = 0
+        self.loss: Loss = cross_entropies
 
     @abstractmethod
     def boxes(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
     ) -> NDArray[np.int64]:
-        """Boxes to blank out for training, int64 [copies, n, m, 4] within the image, given images [n, C, H, W], labels [n]."""
+        """Boxes to blank out for training, int64 [copies, n, m, 4] within the images [n, C, H, W]; labels as for a loss."""
 
     @abstractmethod
     def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
@@ -62,20 +64,20 @@ class Search:
     """Losses of a classifier on masked copies of a batch of images, each forward pass counted by the strategy that asks."""
 
     def __init__(self, strategy: Strategy, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take the classifier in evaluation mode, images [n, C, H, W] and labels int64 [n], both on its device."""
+        """Take the classifier in evaluation mode, images [n, C, H, W] and labels as a loss takes them, both on its device."""
         self._strategy, self._model, self._labels = strategy, model, labels
         self._pixels = images.permute(0, 2, 3, 1).contiguous()
         self._copies = MaskedCopies(images.device)
 
     def losses(self, boxes: NDArray[np.int64]) -> torch.Tensor:
-        """Cross-entropy of each image under each of its candidates, float32 [n, c]; ``boxes`` int64 [n, c, m, 4]."""
+        """Loss of each image under each of its candidates, float32 [n, c]; ``boxes`` int64 [n, c, m, 4]."""
         images, candidates = boxes.shape[:2]
         rows = np.arange(images).repeat(candidates)
         flat = boxes.reshape(images * candidates, *boxes.shape[2:])
-        labels = self._labels.repeat_interleave(candidates)
+        labels = self._labels.repeat_interleave(candidates, dim=0)
 
         def losses(copies: torch.Tensor, part: slice) -> torch.Tensor:
-            return cross_entropy(self._model(copies).float(), labels[part], reduction="none")
+            return self._strategy.loss(self._model(copies).float(), labels[part])
 
         found = torch.cat(self._copies.ask(self._pixels, rows, flat.__getitem__, losses))
         self._strategy.passes += len(rows)
@@ -115,11 +117,12 @@ def strategy(settings: Mapping[str, Any], image_size: Size) -> Strategy:
     """The strategy that a ``trainings`` block of the configuration describes.
 
     Args:
-        settings: ``strategy``, its name, and the keys that it reads.
+        settings: ``strategy``, its name, and the keys that it and its loss read.
         image_size: rows and columns, pixels.
 
     Raises:
         InputError: an unknown name, or a value that the strategy cannot take.
     """
     made: Strategy = plugins.load(STRATEGIES, settings["strategy"]).make(settings, image_size)
+    made.loss = loss_of(settings, smoothed=False)
     return made

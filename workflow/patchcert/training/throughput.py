@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from patchcert.datasets.index import Pictures
@@ -82,7 +81,7 @@ def _turn(learner: Learner, images: Pictures, rows: NDArray[np.int64]) -> tuple[
     def alone() -> None:
         with searching(learner.model):
             for _ in range(FORWARD_BATCHES):
-                losses = cross_entropy(learner.model(copies).float(), labels, reduction="none")
+                losses = learner.plan.loss(learner.model(copies).float(), labels)
             losses.cpu()
 
     forward, _ = _clocked(learner, alone)

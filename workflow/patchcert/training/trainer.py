@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 from tqdm import tqdm
 
 from patchcert import InputError
@@ -27,6 +27,8 @@ from patchcert.device import on_device
 from patchcert.masking import mask_out
 from patchcert.models import registry
 from patchcert.provenance import environment, file_sha256, settings_sha256, whole_file, write_json
+from patchcert.training.losses import check_labels, loss_of
+from patchcert.training.quality import quality
 from patchcert.training.strategy import Strategy, searching, strategy
 
 LOG = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ def train(run: Run, train_images: Pictures, calibration_images: Pictures, output
     """Train, and write ``weights.safetensors``, ``record.json`` and ``log.csv`` into the folder ``output``.
 
     The best epoch is the one with the highest accuracy on the calibration images under the strategy's fixed mask draws (on the
-    images as they are where it draws none); a tie goes to the lower loss, then to the earlier epoch.
+    images as they are where it draws none), or with the highest mean average precision where images have several labels; a tie
+    goes to the lower loss, then to the earlier epoch.
 
     Args:
         run: what to train.
@@ -92,8 +95,10 @@ def train(run: Run, train_images: Pictures, calibration_images: Pictures, output
         scratch: folder for the state after each epoch, from which a killed run goes on.
 
     Raises:
-        InputError: the starting weights do not fit, the strategy is misdescribed, or the loss is no longer finite.
+        InputError: the starting weights do not fit, the strategy is misdescribed, the loss suits other labels, or it is no
+            longer finite.
     """
+    check_labels(run.settings, train_images.labels.ndim == 2)
     identity = run.identity()
     learner = learner_of(run)
     model, plan = learner.model, learner.plan
@@ -182,7 +187,8 @@ class State:
 
 
 def _rank(row: Mapping[str, float]) -> tuple[float, float]:
-    return row["calibration_masked_accuracy"], -row["calibration_loss"]
+    (masked,) = (value for name, value in row.items() if name.startswith("calibration_masked_"))
+    return masked, -row["calibration_loss"]
 
 
 class Learner:
@@ -193,6 +199,7 @@ class Learner:
         self.run, self.model, self.optimizer, self.plan = run, model, optimizer, plan
         self._classify = torch.nn.DataParallel(model, device_ids=list(run.gpus)) if len(run.gpus) > 1 else model
         self._normalise = registry.normalisation(run.model)
+        self._loss = loss_of(run.settings)
 
     def epoch(self, images: Pictures, epoch: int, searched: NDArray[np.int64] | None) -> tuple[float, NDArray[np.int64] | None]:
         """Learn from every image once, and return the mean loss.
@@ -233,7 +240,7 @@ class Learner:
         return float(np.mean(losses)), searched
 
     def inputs(self, images: Pictures, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Some images as the classifier wants them, float32 [n, C, H, W], and their labels, int64 [n], on the device."""
+        """Some images as the classifier wants them, float32 [n, C, H, W], and their labels on the device."""
         device = self.run.device
         return self._normalise(torch.tensor(images.rows(rows), device=device)), torch.tensor(images.labels[rows], device=device)
 
@@ -247,8 +254,7 @@ class Learner:
         shown = torch.cat([mask_out(batch, hidden) for hidden in boxes]).contiguous(memory_format=torch.channels_last)
         with self._precision():
             logits = self._classify(shown)
-        smoothing = self.run.settings["label_smoothing"]
-        loss = cross_entropy(logits.float(), truth.repeat(len(boxes)), label_smoothing=smoothing)
+        loss = self._loss(logits.float(), torch.cat([truth] * len(boxes))).mean()
         if torch.isfinite(loss):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -256,26 +262,28 @@ class Learner:
         return loss.item()
 
     def calibrate(self, images: Pictures, views: NDArray[np.int64]) -> dict[str, float]:
-        """Accuracy on the images as they are and under fixed masks, int64 [v, m, 4]; and the mean loss over all of these."""
-        right, losses = [], []
-        unmasked = np.empty((1, 0, 4), dtype=np.int64)
+        """How good the classifier is on the images as they are and under fixed masks, int64 [v, m, 4]; and the mean loss there.
+
+        What is measured, and by which name, is said by :func:`patchcert.training.quality.quality`.
+        """
+        hidden = [np.empty((0, 4), dtype=np.int64), *views]
+        said: list[list[NDArray[np.float32]]] = [[] for _ in hidden]
+        losses = []
         parts = np.array_split(np.arange(len(images)), -(-len(images) // CALIBRATION_BATCH_SIZE))
         with searching(self.model), self._precision():
             for rows in parts:
                 batch, truth = self.inputs(images, rows)
-                for number, hidden in enumerate([unmasked[0], *views]):
-                    shown = mask_out(batch, np.broadcast_to(hidden, (len(rows), *hidden.shape)))
+                for number, boxes in enumerate(hidden):
+                    shown = mask_out(batch, np.broadcast_to(boxes, (len(rows), *boxes.shape)))
                     logits = self._classify(shown.contiguous(memory_format=torch.channels_last)).float()
-                    right.append((number, (logits.argmax(dim=1) == truth).sum().item()))
-                    losses.append(cross_entropy(logits, truth, reduction="sum").item())
-        hits = np.zeros(1 + len(views))
-        for number, count in right:
-            hits[number] += count
-        accuracies = hits / len(images)
+                    said[number].append(logits.numpy(force=True))
+                    losses.append(self.plan.loss(logits, truth).sum().item())
+        measure, plain = quality(np.concatenate(said[0]), images.labels)
+        masked = [quality(np.concatenate(each), images.labels)[1] for each in said[1:]]
         return {
-            "calibration_accuracy": float(accuracies[0]),
-            "calibration_masked_accuracy": float(accuracies[1:].mean() if len(views) else accuracies[0]),
-            "calibration_loss": float(np.sum(losses) / (len(images) * len(accuracies))),
+            f"calibration_{measure}": plain,
+            f"calibration_masked_{measure}": float(np.mean(masked)) if masked else plain,
+            "calibration_loss": float(np.sum(losses) / (len(images) * len(hidden))),
         }
 
     def _precision(self) -> AbstractContextManager[object]:

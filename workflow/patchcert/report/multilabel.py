@@ -1,0 +1,50 @@
+"""What the tables and figures of the multi-label defense share: names for readers, and the published values."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from patchcert.report.cells import PAPERS
+
+PAPER = "multilabel_patchcleanser"
+NAMES = {
+    "undefended": "undefended clean",
+    "defended": "defended clean",
+    "certified": "certified robust",
+    "located": "certified, one place an image",
+}
+"""The paper's names of the settings; it draws no curve of the last."""
+ROWS = {"undefended": "Undefended clean", "defended": "Defended clean", "certified": "Certified robust"}
+"""What the settings are called in the paper's tables."""
+
+
+def published(ledger: pd.DataFrame, table: str, row: str, run: pd.Series) -> dict[str, float]:
+    """The values of a row of the paper's table by their metrics, if the run is the counterpart of the paper's; else none.
+
+    Args:
+        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        table: ``Table I``, for instance.
+        row: as the paper calls it.
+        run: anything with ``model`` and ``training``.
+    """
+    chosen = (ledger["paper"] == PAPER) & (ledger["table"] == table) & (ledger["row"] == row)
+    chosen &= (ledger["default_model"] == run["model"]) & (ledger["default_training"] == run["training"])
+    found = ledger[chosen]
+    return dict(zip(found["metric"], found["published"], strict=True))
+
+
+def quoted(values: list[float | None], table: str, digits: int = 1) -> str:
+    """Published values as one cell, ``47.4, 38.6 (ML Table III)`` for instance; empty where there are none."""
+    if not values or None in values:
+        return ""
+    return f"{', '.join(f'{value:.{digits}f}' for value in values)} ({PAPERS[PAPER]} {table})"
+
+
+def percent(value: float | None) -> str:
+    """A fraction as per cent, ``47.4``; a dash for 0/0."""
+    return "-" if value is None or pd.isna(value) else f"{100 * value:.1f}"
+
+
+def fraction(value: float | None) -> str:
+    """An area, ``0.370``; a dash where there is none."""
+    return "-" if value is None or pd.isna(value) else f"{value:.3f}"
