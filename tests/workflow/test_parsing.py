@@ -72,7 +72,7 @@ def test_a_wrong_digest_stops_the_fetch_with_both_and_leaves_nothing(fresh):
     assert done.returncode != 0
     assert right in done.stdout + done.stderr
     assert wrong in done.stdout + done.stderr
-    assert not [path for path in (fresh.folder / "data").glob("**/*") if path.is_file()]
+    assert not [path for path in (fresh.folder / "data/digits").glob("**/*") if path.is_file()]
 
 
 def test_the_default_study_is_planned_from_an_empty_clone(fresh):

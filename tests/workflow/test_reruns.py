@@ -195,7 +195,7 @@ def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
         ("masking", TRAININGS),
-        ("datasets/index", TRAININGS),
+        ("datasets/index", TRAININGS | {"prepare": 2}),
         ("datasets/loaders/digits", TRAININGS_OF_DIGITS | {"prepare": 1}),
         ("datasets/loaders/coco", MULTILABEL_RUN | {"prepare": 1}),
         ("datasets/prepare", TRAININGS | {"prepare": 2}),
