@@ -19,6 +19,13 @@ try:
     for block in config["datasets"].values():
         if block["source"] not in SOURCES:
             raise InputError(f"config/sources.csv: no row named {block['source']!r}; it has {', '.join(SOURCES)}")
+    for name, block in config["trainings"].items():
+        for published in (each.get("pretrained") for each in (block, *block["where"])):
+            if isinstance(published, str) and len(SOURCES.get(published, [])) != 1:
+                raise InputError(
+                    f"configuration key trainings.{name}.pretrained: config/sources.csv has no row named {published!r}, "
+                    "or several; write true, or the name of one checkpoint that it has"
+                )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -203,8 +210,11 @@ def training_settings(wildcards):
 
 
 def starting_weights(wildcards):
-    start = config["trainings"][wildcards.training]["start_from"]
-    return rules.train.output.weights.format(**(dict(wildcards) | {"training": start})) if start else []
+    """The weights of another training, or a published checkpoint that has to be fetched."""
+    if start := config["trainings"][wildcards.training]["start_from"]:
+        return rules.train.output.weights.format(**(dict(wildcards) | {"training": start}))
+    published = training_settings(wildcards)["pretrained"]
+    return source_path(*SOURCES[published]) if isinstance(published, str) else []
 
 
 def adapter_code(script, *modules):
@@ -490,6 +500,7 @@ FINDINGS = {
         "large_patches": ["results"],
         "minority_reports": ["reports", "results"],
         "objects": ["images"],
+        "multilabel": ["points", "attackers", "areas"],
         "strategies": ["results", "trainings"],
         "training_seeds": ["results"],
         "strategy_budgets": ["results"],
@@ -647,4 +658,5 @@ def expected_identity(run):
 
 
 def configured_sources():
+    """Files that datasets are made of."""
     return [entry for block in config["datasets"].values() for entry in SOURCES[block["source"]]]

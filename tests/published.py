@@ -17,10 +17,12 @@ from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+import timm
+import torch
 from PIL import Image
 from scipy.io import savemat
 
-from patchcert.datasets.sources import COLUMNS, Source, read_sources
+from patchcert.datasets.sources import COLUMNS, UNPUBLISHED, Source, read_sources
 from patchcert.provenance import file_digest
 
 REGISTRY = Path(__file__).parents[1] / "config" / "sources.csv"
@@ -266,6 +268,29 @@ DATASETS: dict[str, Callable[[Path], list[Known]]] = {
 """What writes each dataset into a folder, and returns its images in the order of the index."""
 
 
+def tresnet_checkpoint(path: Path, classes: int, seed: int = 0) -> torch.nn.Module:
+    """A random TResNet-L, and its weights in the layout in which the authors of the Asymmetric Loss publish theirs.
+
+    There a convolution and its normalisation are the places 0 and 1 of a list, within another where a blur follows, and the
+    signs of the normalisation's weights mean nothing.
+    """
+    torch.manual_seed(seed)
+    model = timm.create_model("tresnet_l", num_classes=classes)
+    blurred = {"body.layer2.0.conv1", "body.layer3.0.conv2", "body.layer4.0.conv2"}
+    weights = {}
+    for name, value in model.state_dict().items():
+        if name.endswith("bn.weight"):
+            value.uniform_(0.5, 1.5)
+        module, _, rest = name.rpartition(".conv.")
+        module, rest = (module, f"0.{rest}") if module else (name.rpartition(".bn.")[0], f"1.{name.rpartition('.bn.')[2]}")
+        published = f"{module}.{'0.' if module in blurred else ''}{rest}" if module else name
+        if not name.endswith("num_batches_tracked"):
+            weights[published] = -value if name.endswith("bn.weight") else value.clone()
+    named = {label: f"thing {label}" for label in range(classes)}
+    torch.save({"model": weights, "num_classes": classes, "idx_to_class": named}, path)
+    return model
+
+
 def publish(name: str, folder: Path, address: str) -> tuple[list[Source], list[Known]]:
     """Write a dataset where a server of ``folder`` at ``address`` finds it; its registry entries and its images."""
     entries = read_sources(REGISTRY)[name]
@@ -280,17 +305,17 @@ def republished(entry: Source, path: Path, address: str) -> Source:
     manual = entry.origin.startswith("manual:")
     return replace(
         entry,
-        digest=file_digest(path, entry.digest.split(":")[0]),
-        bytes=path.stat().st_size,
+        digest=entry.digest if entry.digest == UNPUBLISHED else file_digest(path, entry.digest.split(":")[0]),
+        bytes=None if entry.bytes is None else path.stat().st_size,
         origin=entry.origin if manual else f"{address}/{entry.name}/{entry.version}/{entry.file}",
     )
 
 
 def registry(entries: list[Source]) -> str:
     """The text of a registry."""
-    return "\n".join(
-        [",".join(COLUMNS), *(",".join(str(getattr(entry, column)) for column in COLUMNS) for entry in entries), ""]
-    )
+    rows = [[getattr(entry, column) for column in COLUMNS] for entry in entries]
+    lines = [",".join(UNPUBLISHED if value is None else str(value) for value in row) for row in rows]
+    return "\n".join([",".join(COLUMNS), *lines, ""])
 
 
 class Quiet(SimpleHTTPRequestHandler):

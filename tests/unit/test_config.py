@@ -307,7 +307,11 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("mirror", 5, 'mirror: 5 is wrong; write a text or null, for example "/media/usb/patchcert"'),
     ("mirror", ["a"], 'mirror: ["a"] is wrong; write a text or null, for example "/media/usb/patchcert"'),
     ("study", 5, 'study: 5 is wrong; write a text, for example "default"'),
-    ("trainings.plain.pretrained", 1, "trainings.plain.pretrained: 1 is wrong; write true or false, for example true"),
+    (
+        "trainings.plain.pretrained",
+        1,
+        "trainings.plain.pretrained: 1 is wrong; write true or false or a text, for example true",
+    ),
     ("trainings.plain.epochs", "ten", 'trainings.plain.epochs: "ten" is wrong; write a whole number, for example 10'),
     ("trainings.plain.epochs", 2.0, "trainings.plain.epochs: 2.0 is wrong; write a whole number, for example 10"),
     ("trainings.plain.epochs", True, "trainings.plain.epochs: true is wrong; write a whole number, for example 10"),
@@ -674,6 +678,42 @@ def test_a_training_starts_from_one_place(block: dict[str, Any], message: str) -
         complete(config)
     assert str(caught.value) == message
     complete(MINIMAL | {"trainings": {"plain": MINIMAL["trainings"]["plain"] | {"epochs": 0, "pretrained": True}}})
+
+
+SCENES = {"loader": "coco", "source": "scenes", "classes": 10, "image_size": [64, 64]}
+SEVERAL = MINIMAL | {"datasets": MINIMAL["datasets"] | {"scenes": SCENES | {"split_sizes": {"calibration": 5, "test": 7}}}}
+ONE_RUN = {"models": ["small_vit"], "trainings": ["plain"], "patches": [[5, 5]], "budgets": [[6, 6]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"runs": [MINIMAL["runs"][0] | {"dataset": "scenes"}]},
+            "runs.0.dataset: images of scenes have any number of labels each; the analysis multilabel alone is for such",
+        ),
+        (
+            {"analyses": {"objects": ONE_RUN | {"dataset": "scenes"}}},
+            "analyses.objects.dataset: images of scenes have any number of labels each; the analysis multilabel alone is for "
+            "such",
+        ),
+        (
+            {"analyses": {"multilabel": ONE_RUN | {"dataset": "digits"}}},
+            "analyses.multilabel.dataset: images of digits have one label each; write a dataset whose loader is coco or "
+            "voc2007",
+        ),
+        (
+            {"analyses": {"multilabel": ONE_RUN | {"dataset": "scenes"}}},
+            "trainings.plain.loss: cross_entropy is not for images of scenes with any number of labels each; write asymmetric",
+        ),
+        (
+            {"trainings": {"plain": MINIMAL["trainings"]["plain"] | {"loss": "asymmetric"}}},
+            "trainings.plain.loss: asymmetric is not for images of digits with one label each; write cross_entropy",
+        ),
+    ],
+)
+def test_defenses_and_losses_suit_the_labels(change: dict[str, Any], message: str) -> None:
+    assert messages(SEVERAL | change) == [f"configuration key {message}"]
 
 
 def test_settings_that_differ_for_some_models_and_datasets() -> None:

@@ -19,7 +19,7 @@ import pytest
 from patchcert import InputError
 from patchcert.datasets import fetch as module
 from patchcert.datasets.fetch import fetch
-from patchcert.datasets.sources import Source, read_sources
+from patchcert.datasets.sources import UNPUBLISHED, Source, read_sources
 
 REGISTRY = Path(__file__).parents[2] / "config" / "sources.csv"
 CONTENT = b"".join(hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in range(20_000))
@@ -186,7 +186,7 @@ def test_a_file_comes_whole_and_its_start_and_end_are_logged(
     assert server.ranges == [""]
     messages = [record.message for record in caplog.records if record.name == "patchcert.datasets.fetch"]
     assert messages == [
-        f"fetching flowers 2.1, flowers.bin from {source.origin}: {source.bytes} bytes",
+        f"fetching flowers 2.1, flowers.bin from {source.origin}: {source.content}",
         f"fetched flowers 2.1, flowers.bin: {source.bytes} bytes, {source.digest}",
     ]
 
@@ -373,6 +373,41 @@ def test_the_size_of_the_registry_must_be_true_too(source: Source, target: Path)
     message = fault(replace(source, bytes=source.bytes + 1), target)
     assert f"expected {source.bytes + 1} bytes with {source.digest}, found {source.bytes} bytes" in message
     assert left_behind(target) == []
+
+
+# --- a digest that nobody publishes -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unpublished(source: Source) -> Source:
+    return replace(source, digest=UNPUBLISHED, bytes=None)
+
+
+def test_the_first_copy_of_a_file_without_a_published_digest_is_trusted_and_recorded(unpublished: Source, target: Path) -> None:
+    fetch(unpublished, target)
+    record = target.with_name("flowers.bin.sha256")
+    assert record.read_text() == f"{hashlib.sha256(CONTENT).hexdigest()}  flowers.bin\n"
+    subprocess.run(["sha256sum", "--check", "--quiet", record.name], cwd=target.parent, check=True)
+    assert target.read_bytes() == CONTENT
+
+
+def test_every_later_copy_has_to_be_the_first(server: Server, unpublished: Source, target: Path) -> None:
+    fetch(unpublished, target)
+    target.unlink()
+    fetch(unpublished, target)
+    server.content = PAGE
+    target.unlink()
+    message = fault(unpublished, target)
+    digests = [hashlib.sha256(content).hexdigest() for content in (CONTENT, PAGE)]
+    assert f"expected any number of bytes with sha256:{digests[0]}, found {len(PAGE)} bytes with sha256:{digests[1]}" in message
+    assert left_behind(target) == ["flowers.bin.sha256"]
+
+
+def test_a_cut_download_of_unknown_size_is_resumed(server: Server, unpublished: Source, target: Path) -> None:
+    server.behaviours = ["cut"]
+    fetch(unpublished, target)
+    assert target.read_bytes() == CONTENT
+    assert left_behind(target) == ["flowers.bin", "flowers.bin.sha256"]
 
 
 # --- MD5 -----------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from patchcert.datasets.fetch import fetch
 from patchcert.datasets.index import SPLITS, open_split
 from patchcert.datasets.prepare import LOADERS, counts, prepare
 from patchcert.datasets.sources import read_sources
+from patchcert.study.config import LOADERS_OF_SEVERAL_LABELS
 
 from ..published import DATASETS, REGISTRY, Known, publish, serving
 
@@ -49,7 +50,7 @@ class Fetched(NamedTuple):
     @property
     def has_lists(self) -> bool:
         """Whether its images have any number of labels."""
-        return "unlabelled" in self.settings
+        return self.settings["loader"] in LOADERS_OF_SEVERAL_LABELS
 
     def count(self, part: str) -> int:
         """How many images of a part can be drawn."""

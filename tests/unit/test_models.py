@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 from patchcert import InputError, plugins
 from patchcert.models import registry
+
+from ..published import tresnet_checkpoint
 
 torch.set_num_threads(1)
 
@@ -201,3 +204,39 @@ def test_weights_that_are_damaged(keep: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"w\.safetensors: no weights of this model \(.*\); train it anew"):
         registry.load_weights(model, path)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
+    path = tmp_path_factory.mktemp("published") / "tresnet.pth"
+    return path, tresnet_checkpoint(path, 4)
+
+
+def test_a_checkpoint_in_its_publisher_s_layout(published: tuple[Path, torch.nn.Module]) -> None:
+    path, model = published
+    loaded = registry.build("tresnet_l.miil_in1k_448", 4, (448, 448))
+    registry.load_checkpoint(loaded, path)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        said, wanted = loaded.eval()(images), model.eval()(images)
+    # the conversion adds 0.00001 to the weights of a hundred normalisations
+    torch.testing.assert_close(said, wanted, rtol=1e-2, atol=1e-3)
+    kept = loaded.state_dict()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(kept[name], value, rtol=0, atol=1.1e-5 if name.endswith("bn.weight") else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"), [("tresnet_l.miil_in1k_448", 5), ("resnet18.a1_in1k", 4)], ids=["classes", "architecture"]
+)
+def test_a_checkpoint_of_another_model(name: str, classes: int, published: tuple[Path, torch.nn.Module]) -> None:
+    with pytest.raises(InputError, match=r"tresnet\.pth: no checkpoint of this model \(.*\); delete it, and correct its row"):
+        registry.load_checkpoint(registry.build(name, classes, (64, 64)), published[0])
+
+
+def test_a_checkpoint_that_is_a_web_page_or_runs_code(tmp_path: Path) -> None:
+    model, path = registry.build(TIMM, 4, (64, 64)), tmp_path / "weights.pth"
+    for content in (b"<!DOCTYPE html><title>Please log in</title>", pickle.dumps(Path("weights"), protocol=2), b""):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"weights\.pth: no checkpoint of this model"):
+            registry.load_checkpoint(model, path)

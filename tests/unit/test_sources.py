@@ -52,6 +52,7 @@ def test_a_row_is_a_source_with_its_size_as_a_number(tmp_path: Path) -> None:
     ("column", "value"),
     [
         ("digest", "md5:" + "0f" * 16),
+        ("digest", "unpublished"),
         ("origin", "manual:https://example.org/register.php"),
         ("origin", "generated:flowers"),
         ("origin", "generated:flowers?red=3&blue_ones=40"),
@@ -62,11 +63,17 @@ def test_other_forms_of_a_value(tmp_path: Path, column: str, value: str) -> None
     assert getattr(source, column) == value
 
 
+def test_a_size_that_nobody_publishes(tmp_path: Path) -> None:
+    (source,) = read_sources(write(tmp_path, HEADER, row(digest="unpublished", bytes="unpublished")))["flowers"]
+    assert source.bytes is None
+    assert source.content == "any number of bytes with any digest"
+
+
 def test_the_shipped_registry_has_the_datasets_of_the_papers() -> None:
     sources = read_sources(REGISTRY)
     assert list(sources) == [
         *("digits", "cifar10", "cifar100", "svhn", "imagenette", "imagenet"),
-        *("photographs", "scenes", "scenes_small", "coco2014", "voc2007"),
+        *("photographs", "scenes", "scenes_small", "coco2014", "voc2007", "tresnet_l_coco2014"),
     ]
     assert {entry.origin for entry in sources["imagenet"]} == {"manual:https://image-net.org/download.php"}
     assert sum(entry.bytes for entry in sources["imagenet"]) == 154_644_969_425

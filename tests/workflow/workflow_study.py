@@ -28,12 +28,13 @@ class Study:
     """A project folder of its own, with the package taken from that folder."""
 
     folder: Path
-    config: str = CONFIG
+    config: str | list[str] = CONFIG
     environment: dict[str, str] = field(default_factory=dict)
 
     def command(self, *arguments: str) -> list[str]:
         # targets come first: Snakemake takes several files after --configfile
-        return [sys.executable, "-m", "snakemake", *arguments, "--configfile", self.config]
+        files = [self.config] if isinstance(self.config, str) else self.config
+        return [sys.executable, "-m", "snakemake", *arguments, "--configfile", *files]
 
     def variables(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": str(self.folder / "workflow")} | self.environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -13,8 +14,8 @@ from urllib.parse import parse_qsl
 
 from patchcert import InputError, plugins
 from patchcert.datasets import packaged
-from patchcert.datasets.sources import Source
-from patchcert.provenance import file_digest
+from patchcert.datasets.sources import UNPUBLISHED, Source
+from patchcert.provenance import file_digest, file_sha256, whole_file
 
 if TYPE_CHECKING:
     import requests
@@ -37,10 +38,12 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
 
     A target that has the right digest already is left alone. A download that was cut, even by a killed process, is
     resumed from ``.{file}.{first 12 digits of its digest}.part`` beside the target, which is there only meanwhile.
+    Of a file whose digest is unpublished, the first copy is trusted, and its digest recorded in ``{file}.sha256`` beside
+    it, as ``sha256sum`` writes it; every later copy has to agree with that.
     Two processes must not fetch the same target at the same time.
 
     Args:
-        source: the file; its size is in bytes.
+        source: the file.
         target: where to put it; its folder is made if need be.
         mirror: where to look in place of the origin: a folder, or a ``http://`` or ``https://`` address, that holds
             ``{name}/{version}/{file}``. Files of installed packages and generated ones are never looked for there; files of
@@ -53,14 +56,22 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
     """
     import pooch
 
+    record = target.with_name(f"{target.name}.sha256")
+    trusted = source.digest == UNPUBLISHED
+    if trusted and record.is_file():
+        source = replace(source, digest=f"sha256:{record.read_text(encoding='utf-8').split()[0]}")
     pooch.get_logger().setLevel(logging.WARNING)  # at INFO it would repeat our lines on stderr
     pooch.retrieve(
         source.origin,
-        source.digest,
+        None if source.digest == UNPUBLISHED else source.digest,
         fname=target.name,
         path=target.parent,
         downloader=partial(_deliver, source, mirror),
     )
+    if trusted and not record.is_file():
+        with whole_file(record) as temporary:
+            temporary.write_text(f"{file_sha256(target)}  {target.name}\n", encoding="utf-8")
+        log.info("%s: nobody publishes its digest; what was fetched is trusted from now on, by %s", _named(source), record)
 
 
 def _address(source: Source, mirror: str | None) -> str:
@@ -94,12 +105,12 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
     address = _address(source, mirror)
     received = Path(output)
     received.unlink()  # or a killed process would leave it behind
-    part = received.with_name(f".{source.file}.{source.digest.partition(':')[2][:12]}.part")
+    part = received.with_name(f".{source.file}.{_start_of_digest(source)}.part")
     for other in part.parent.glob(f".{escape(source.file)}.{'[0-9a-f]' * 12}.part"):
         if other != part:
             log.warning("removing %s, a partial download of other content", other)
             other.unlink()
-    log.info("fetching %s from %s: %d bytes", _named(source), address, source.bytes)
+    log.info("fetching %s from %s: %s", _named(source), address, source.content)
     if address.startswith(HTTP):
         _download(source, address, part)
     elif address.startswith(GENERATED):
@@ -107,13 +118,12 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
     else:
         shutil.copyfile(address, part)
     size, digest = part.stat().st_size, _digest(source, part)
-    if (size, digest) != (source.bytes, source.digest):
+    if size != (source.bytes or size) or not _is(source, digest):
         part.unlink()
         asked = address if address == source.origin else f"{address} (for {_page(source)})"
         raise InputError(
             f"{_named(source)}: {asked} is not the file of the registry: "
-            f"expected {source.bytes} bytes with {source.digest}, "
-            f"found {size} bytes with {digest}; nothing of it was kept. {_look(source)}, "
+            f"expected {source.content}, found {size} bytes with {digest}; nothing of it was kept. {_look(source)}, "
             "or correct the file's bytes, digest or origin in the registry"
         )
     part.replace(received)
@@ -132,7 +142,7 @@ def _generate(source: Source, part: Path) -> None:
 def _download(source: Source, address: str, part: Path) -> None:
     if part.exists():
         _complete(source, address, part)
-        if _digest(source, part) == source.digest:
+        if _is(source, _digest(source, part)):
             return
         log.warning("%s, resumed from an earlier partial file, has a wrong digest: starting over", _named(source))
         part.unlink()
@@ -164,7 +174,7 @@ def _complete(source: Source, address: str, part: Path) -> None:
                 log.warning("%s: the connection was cut after %d bytes: %s", address, _size(part), error)
     raise InputError(
         f"{_named(source)}: {address}: the connection was cut {ATTEMPTS} times; "
-        f"{_size(part)} of {source.bytes} bytes are kept: run again to resume"
+        f"{_size(part)} of {source.bytes or 'all'} bytes are kept: run again to resume"
     )
 
 
@@ -187,7 +197,7 @@ def _rest(session: requests.Session, source: Source, address: str, part: Path) -
             raise _absent(source, address, answer)
         resumed = response.status_code == 206
         if resumed:
-            log.info("resuming %s at byte %d of %d", _named(source), start, source.bytes)
+            log.info("resuming %s at byte %d of %s", _named(source), start, source.bytes or "all")
         done = start if resumed else 0
         with (
             part.open("ab" if resumed else "wb") as stream,
@@ -204,7 +214,17 @@ def _size(path: Path) -> int:
 
 def _digest(source: Source, path: Path) -> str:
     """The digest of a file by the algorithm that the registry has for it."""
-    return file_digest(path, source.digest.partition(":")[0])
+    return file_digest(path, "sha256" if source.digest == UNPUBLISHED else source.digest.partition(":")[0])
+
+
+def _is(source: Source, digest: str) -> bool:
+    """Whether a digest is that of the source's content."""
+    return source.digest in (digest, UNPUBLISHED)
+
+
+def _start_of_digest(source: Source) -> str:
+    """Twelve digits by which partial downloads of other content are told apart."""
+    return "0" * 12 if source.digest == UNPUBLISHED else source.digest.partition(":")[2][:12]
 
 
 def _page(source: Source) -> str:
@@ -227,6 +247,6 @@ def _absent(source: Source, address: str, reason: str) -> InputError:
     remedy = (
         "correct the file's origin in the registry, or set a mirror"
         if address == source.origin
-        else f"put there the file of {_page(source)}, {source.bytes} bytes with {source.digest}"
+        else f"put there the file of {_page(source)}, {source.content}"
     )
     return InputError(f"{_named(source)}: {address}: {reason}; {remedy}")

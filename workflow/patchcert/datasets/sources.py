@@ -12,6 +12,8 @@ from pathlib import Path
 
 from patchcert import InputError
 
+UNPUBLISHED = "unpublished"
+"""In place of the digest and size of a file whose publisher gives neither; what is fetched first is trusted and recorded."""
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _NUMBER = r"[a-z_]+=\d+"
 _PATH_PART = (_PART, "write letters, digits and . _ + - only, since it becomes part of a path")
@@ -20,10 +22,11 @@ _RULES = {
     "version": _PATH_PART,
     "file": _PATH_PART,
     "digest": (
-        r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}",
-        "write sha256: and the 64 lower-case hexadecimal digits that sha256sum prints for it, or md5: and the 32 of md5sum",
+        rf"sha256:[0-9a-f]{{64}}|md5:[0-9a-f]{{32}}|{UNPUBLISHED}",
+        "write sha256: and the 64 lower-case hexadecimal digits that sha256sum prints for it, or md5: and the 32 of md5sum, or "
+        f"{UNPUBLISHED} where its publisher gives none and the first download is to be trusted",
     ),
-    "bytes": (r"[1-9][0-9]*", "write the file's size in bytes, a positive integer"),
+    "bytes": (rf"[1-9][0-9]*|{UNPUBLISHED}", f"write the file's size in bytes, a positive integer, or {UNPUBLISHED}"),
     "licence": (r"\S(.*\S)?", "write the licence's SPDX identifier or its name"),
     "origin": (
         rf"package:[A-Za-z_]\w*(/{_PART})+|generated:[a-z]\w*(\?{_NUMBER}(&{_NUMBER})*)?|(manual:)?https?://[^\s/]+/\S+",
@@ -42,8 +45,9 @@ class Source:
         name: the source that the file belongs to; a source can have several files.
         version: the publisher's version of the source.
         file: name of the file, without a folder.
-        digest: of its bytes, as its publisher gives it: ``sha256:`` and 64 or ``md5:`` and 32 lower-case hexadecimal digits.
-        bytes: its size in bytes.
+        digest: of its bytes, as its publisher gives it: ``sha256:`` and 64 or ``md5:`` and 32 lower-case hexadecimal digits;
+            or ``UNPUBLISHED``.
+        bytes: its size in bytes; None where it is unpublished.
         licence: what it may be used for, an SPDX identifier where there is one.
         origin: where it comes from: ``package:NAME/PATH``, ``generated:NAME?KEY=NUMBER&...``, ``http://...`` or ``https://...``;
             ``manual:https://...`` is the page on which people register for a file that may not be downloaded automatically.
@@ -53,9 +57,15 @@ class Source:
     version: str
     file: str
     digest: str
-    bytes: int
+    bytes: int | None
     licence: str
     origin: str
+
+    @property
+    def content(self) -> str:
+        """How its bytes are recognised, in words."""
+        size = "any number of" if self.bytes is None else self.bytes
+        return f"{size} bytes with {'any digest' if self.digest == UNPUBLISHED else self.digest}"
 
 
 COLUMNS = tuple(field.name for field in fields(Source))
@@ -103,4 +113,5 @@ def _source(where: str, values: list[str]) -> Source:
         if not re.fullmatch(pattern, value, re.ASCII):
             raise InputError(f"{where}, column {column}: {value!r}; {remedy}")
     texts = dict(zip(COLUMNS, values, strict=True))
-    return Source(**{**texts, "bytes": int(texts["bytes"])})  # type: ignore[arg-type]
+    size = None if texts["bytes"] == UNPUBLISHED else int(texts["bytes"])
+    return Source(**{**texts, "bytes": size})  # type: ignore[arg-type]

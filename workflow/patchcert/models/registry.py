@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import safetensors.torch
 import timm
@@ -68,6 +70,29 @@ def normalisation(name: str) -> Normalisation:
             raise InputError(f"model: timm publishes no settings for {name!r}; choose a name that it lists as pretrained")
         return Normalisation(tuple(published.mean), tuple(published.std))
     return Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+    """Read weights as somebody else published them, in any layout that timm converts to its own.
+
+    Nothing but tensors and plain containers is unpickled.
+
+    Args:
+        model: one of timm's.
+        path: ``.pth``, ``.pt`` or ``.safetensors``; the weights, or a mapping that has them under ``model`` or ``state_dict``.
+
+    Raises:
+        InputError: the file is damaged, holds other objects, or weights of another architecture or number of classes.
+    """
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    try:
+        timm.models.load_checkpoint(model, str(path), filter_fn=convert, weights_only=True)
+    except (safetensors.SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
+        reason = (str(error) or "it is empty").splitlines()[0]
+        raise InputError(
+            f"{path}: no checkpoint of this model ({reason}); "
+            "delete it, and correct its row in config/sources.csv or the model's name"
+        ) from error
 
 
 def _is_timm(name: str) -> bool:

@@ -49,6 +49,9 @@ LIMITS = {
 PATCHES_DRAWN_TO_SCALE = ("mask_set", "overestimated_patch", "large_patches")
 """Analyses whose figures want the rows and columns of each patch."""
 
+LOADERS_OF_SEVERAL_LABELS = ("coco", "voc2007")
+"""Loaders of datasets whose images have any number of labels."""
+
 
 @cache
 def schema() -> dict[str, Any]:
@@ -224,7 +227,25 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _name_fault([*path, "trainings", place], training, "trainings", trainings)
         if block["dataset"] in datasets:
             yield from _size_faults(path, block, config)
+            yield from _label_faults(path, block, config)
     yield from _undrawable(config["analyses"])
+
+
+def _label_faults(path: list[str | int], block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """Defenses and losses for one label an image where images have several, and the other way round."""
+    several = config["datasets"][block["dataset"]]["loader"] in LOADERS_OF_SEVERAL_LABELS
+    has = "any number of labels" if several else "one label"
+    if several != (path[:2] == ["analyses", "multilabel"]):
+        wanted = "the analysis multilabel alone is for such" if several else "write a dataset whose loader is coco or voc2007"
+        yield f"{_key([*path, 'dataset'])}: images of {block['dataset']} have {has} each; {wanted}"
+        return
+    loss = "asymmetric" if several else "cross_entropy"
+    for name in block["trainings"]:
+        if name in config["trainings"] and (chosen := config["trainings"][name]["loss"]) != loss:
+            yield (
+                f"{_key(['trainings', name, 'loss'])}: {chosen} is not for images of {block['dataset']} with {has} each; "
+                f"write {loss}"
+            )
 
 
 def _size_faults(path: list[str | int], block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
@@ -282,15 +303,15 @@ def _chain_fault(name: str, trainings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _start_fault(name: str, training: Mapping[str, Any]) -> Iterator[str]:
-    if training["pretrained"] and training["start_from"]:
-        yield (
-            f"{_key(['trainings', name, 'pretrained'])}: true, and start_from is {training['start_from']}, a second start; "
-            "write false, or take start_from out"
-        )
     places: dict[tuple[str | int, ...], Mapping[str, Any]] = {(): training}
     places |= {("where", number): each for number, each in enumerate(training["where"])}
     for place, block in places.items():
-        if block.get("epochs") == 0 and not training["pretrained"]:
+        if block.get("pretrained") and (start := training["start_from"]):
+            yield (
+                f"{_key(['trainings', name, *place, 'pretrained'])}: {_json(block['pretrained'])}, and start_from is {start}, "
+                "a second start; write false, or take start_from out"
+            )
+        if block.get("epochs") == 0 and not block.get("pretrained", training["pretrained"]):
             wanted = "write a number from 1 up, or pretrained: true"
             yield f"{_key(['trainings', name, *place, 'epochs'])}: 0 would teach nothing; {wanted}"
 

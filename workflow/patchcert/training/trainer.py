@@ -299,9 +299,10 @@ def learner_of(run: Run) -> Learner:
     """
     plan = strategy(run.settings, run.image_size)
     torch.manual_seed(_derived_seed(run.seed, "weights"))
-    model = registry.build(run.model, run.classes, run.image_size, published=run.settings["pretrained"])
+    model = registry.build(run.model, run.classes, run.image_size, published=run.settings["pretrained"] is True)
     if run.start:
-        registry.load_weights(model, run.start)
+        load = registry.load_checkpoint if run.settings["pretrained"] else registry.load_weights
+        load(model, run.start)
     model = on_device(model, run.device)
     return Learner(run, model, _optimizer(model, run.settings), plan)
 
