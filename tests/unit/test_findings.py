@@ -147,6 +147,44 @@ IMAGES = images_of(
     *((0, 10.0, True), (0, 30.0, True), (0, 40.0, True)),
     *((1, 20.0, False), (1, 5.0, True), (1, 35.0, False), (2, float("nan"), True)),
 )
+
+
+def scored_runs(*runs: tuple[Mapping[str, Any], Mapping[str, tuple[float, float, float]]]) -> dict[str, pd.DataFrame]:
+    """The frames of the multi-label analysis: precision, recall and area of each setting of each run; two attackers of each."""
+    points, areas, attackers = [], [], []
+    for facts, settings_of_run in runs:
+        run = RUN | facts | {"defense": "multilabel", "at": 0.8}
+        for setting, (precision, recall, area) in settings_of_run.items():
+            for threshold, lost in ((0.8, 0.0), (0.5, 0.4)):
+                point = {
+                    "setting": setting,
+                    "threshold": threshold,
+                    "precision": precision - lost,
+                    "recall": recall + lost / 10,
+                }
+                points.append(run | point)
+            areas.append(run | {"setting": setting, "exact": area})
+        precision, recall, _ = settings_of_run["located"]
+        for patch, gain in (("5x5", 0.0), ("1x1", 0.3)):
+            row = {"threshold": 0.8, "actual_patch": patch, "precision": precision + gain, "recall": recall + gain}
+            attackers += [run | row | {"attacker": "worst_case"}, run | row | {"attacker": "fn", "precision": 0.0}]
+    return {"points": pd.DataFrame(points), "attackers": pd.DataFrame(attackers), "areas": pd.DataFrame(areas)}
+
+
+AS_PUBLISHED = {
+    "undefended": (0.88, 0.79, 0.80),
+    "defended": (0.93, 0.62, 0.77),
+    "certified": (0.47, 0.39, 0.37),
+    "located": (0.50, 0.40, 0.40),
+}
+"""About the numbers of the Multi-Label PatchCleanser paper."""
+OTHERWISE = {
+    "undefended": (0.90, 0.60, 0.70),
+    "defended": (0.85, 0.65, 0.72),
+    "certified": (0.60, 0.30, 0.50),
+    "located": (0.55, 0.40, 0.50),
+}
+SCORED = scored_runs(({"training": "plain"}, AS_PUBLISHED), ({"training": "random_cutout"}, OTHERWISE))
 ANALYSES = {
     "patch_sizes": {"results": SIZES},
     "patch_shapes": {"results": SHAPES},
@@ -155,6 +193,7 @@ ANALYSES = {
     "large_patches": {"results": PATCHES},
     "minority_reports": {"reports": REPORTS, "results": DOUBLE},
     "objects": {"images": IMAGES},
+    "multilabel": SCORED,
 }
 
 
@@ -584,3 +623,38 @@ def test_objects_of_each_run_by_themselves() -> None:
     verdict, evidence = asked("objects", "classes", images=images)
     assert verdict == "holds for 1 of 2 models"
     assert evidence.endswith("to 100.0 (class 2); small vit: from 0.0 (class 0) to 0.0 (class 2) (does not hold)")
+
+
+# --- Multi-Label PatchCleanser -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "evidence"),
+    [
+        (
+            "precision of clean",
+            "small resnetv2, plain: 88.0 to 93.0; small resnetv2, random cutout: 90.0 to 85.0 (does not hold)",
+        ),
+        ("recall of clean", "small resnetv2, plain: 79.0 to 62.0; small resnetv2, random cutout: 60.0 to 65.0 (does not hold)"),
+        (
+            "one place certifies",
+            "small resnetv2, plain: precision 50.0 against 47.0, recall 40.0 against 39.0; "
+            "small resnetv2, random cutout: precision 55.0 against 60.0 (does not hold), recall 40.0 against 30.0",
+        ),
+        (
+            "area under the curve falls",
+            "small resnetv2, plain: 80.0 (undefended), 77.0 (defended), 40.0 (located), 37.0 (certified); "
+            "small resnetv2, random cutout: 70.0 (undefended), 72.0 (defended) (does not hold), 50.0 (located), "
+            "50.0 (certified) (does not hold)",
+        ),
+    ],
+)
+def test_labels_at_the_chosen_threshold_and_against_the_patch_of_the_masks(words: str, evidence: str) -> None:
+    assert asked("multilabel", words, **SCORED) == ("holds for 1 of 2 runs", evidence)
+
+
+def test_certified_areas_of_trainings_in_their_order() -> None:
+    assert asked("multilabel", "raises the certified area: plain < random cutout", **SCORED) == (
+        "holds",
+        "small resnetv2: 37.0 (plain), 50.0 (random_cutout)",
+    )

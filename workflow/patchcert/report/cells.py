@@ -43,5 +43,8 @@ def cell(row: pd.Series | dict[str, float]) -> str:
 
 
 def as_markdown(compact: pd.DataFrame) -> str:
-    """A compact table as Markdown."""
-    return f"{compact.fillna('').to_markdown(index=False)}\n"
+    """A compact table as Markdown, numbers to the right; texts stay as they are, so that 50.0 does not become 50."""
+    texts = compact.fillna("").astype(str)
+    numbers = [texts[name].str.fullmatch(r"-?[\d.]*").all() for name in texts]
+    aligned = ["right" if each else "left" for each in numbers]
+    return f"{texts.to_markdown(index=False, disable_numparse=True, colalign=aligned)}\n"

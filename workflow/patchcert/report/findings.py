@@ -361,6 +361,52 @@ def _strategy_budgets(results: pd.DataFrame) -> list[Finding]:
     )
 
 
+# --- Multi-Label PatchCleanser -----------------------------------------------------------------------------------------------
+
+
+def _multilabel(points: pd.DataFrame, attackers: pd.DataFrame, areas: pd.DataFrame) -> list[Finding]:
+    """What masking costs, what certification costs, and what it gains that the patch is at one place."""
+    chosen = points[points["threshold"] == points["at"]]
+    place = "(Multi-Label PatchCleanser, Table {})".format
+    moves = {"precision": ("raises", operator.ge), "recall": ("lowers", operator.le)}
+    found = []
+    for metric, (says, holds) in moves.items():
+        pairs = _values(chosen, "setting", ["undefended", "defended"], metric)
+        answers = [
+            _Answer(run, [(f"{100 * without:.1f} to {100 * with_masks:.1f}", holds(with_masks, without))])
+            for run, (without, with_masks) in pairs.items()
+        ]
+        found += _finding(f"The defense {says} the {metric} of clean images, or leaves it {place('I')}", answers)
+    order = ["undefended", "defended", "located", "certified"]
+    by_setting = {run: 100 * values for run, values in _values(areas, "setting", order, "exact").items()}
+    statement = f"The area under the curve falls: {' > '.join(order[:2])} > certified at one place > certified {place('II')}"
+    found += _asked(statement, by_setting, lambda values: ~(values.diff() >= 0))
+    found += _one_place(chosen, attackers[attackers["threshold"] == attackers["at"]], place("III"))
+    trainings = in_order(areas["training"])
+    certified = _values(areas[areas["setting"] == "certified"], "training", trainings, "exact")
+    rising = " < ".join(map(spoken, trainings))
+    statement = f"Training on masked images raises the certified area: {rising}"
+    return found + _asked(
+        statement, {run: 100 * values for run, values in certified.items()}, lambda values: ~(values.diff() <= 0)
+    )
+
+
+def _one_place(points: pd.DataFrame, attackers: pd.DataFrame, place: str) -> list[Finding]:
+    """What is certified beyond the sum of the labels, for the patch that the masks were made for."""
+    own = attackers[(attackers["actual_patch"] == attackers["patch"]) & (attackers["attacker"] == "worst_case")]
+    answers = []
+    labels = _runs(points[points["setting"] == "certified"])
+    for run, rows in _runs(own).items():
+        numbers = []
+        for metric in ("precision", "recall"):
+            alone, together = (100 * each[metric].mean() for each in (labels[run], rows))
+            numbers.append((f"{metric} {together:.1f} against {alone:.1f}", round(together - alone, 6) >= 0))
+        answers.append(_Answer(run, numbers))
+    return _finding(
+        f"Knowing that the patch is at one place certifies at least as much as each label by itself {place}", answers
+    )
+
+
 _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "patch_sizes": _patch_sizes,
     "patch_shapes": _patch_shapes,
@@ -369,6 +415,7 @@ _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "large_patches": _large_patches,
     "minority_reports": _minority_reports,
     "objects": _objects,
+    "multilabel": _multilabel,
     "strategies": _strategies,
     "training_seeds": _training_seeds,
     "strategy_budgets": _strategy_budgets,
