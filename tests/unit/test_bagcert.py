@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from patchcert import InputError
+from patchcert import InputError, bagcert_bench
 from patchcert.defenses import bagcert
 from patchcert.defenses.bagcert import Condition, certify, infer, margins, sweep, weakest
 from patchcert.masks import Size, patch_positions
@@ -176,6 +178,13 @@ def test_scores_of_any_kind(kind: type) -> None:
     assert infer(read_only).tolist() == [1, 1, 1]
 
 
+def test_scores_that_are_still_being_trained_keep_no_graph() -> None:
+    logits = torch.tensor(FIGURE_5, dtype=torch.float32).sub(0.5).requires_grad_()
+    found = margins(logits.sigmoid(), [0], [[0, 1, 0, 3]])
+    assert not found.condition_3_2.requires_grad
+    assert not certify(logits.sigmoid(), [0], [[0, 1, 0, 3]], "3.1").requires_grad
+
+
 def test_no_answer_or_certificate_hangs_on_the_order_of_a_sum() -> None:
     """0.1 + 0.2 + 0.3 is less than 0.3 + 0.2 + 0.1 in floating point."""
     orders = np.array(list(itertools.permutations([0.1, 0.2, 0.3])))[:, None]
@@ -319,3 +328,54 @@ def heaviside_network(field: ReceptiveField, images: torch.Tensor, seed: int) ->
     quantiles = [0.2, 0.8, 0.8] if seed % 2 else [0.8, 0.2, 0.8]
     steps = [values[:, name].quantile(share) for name, share in enumerate(quantiles)]
     return values >= torch.stack(steps)[:, None, None]
+
+
+SMALL = [
+    "--images",
+    "6",
+    "--few-images",
+    "2",
+    "--classes",
+    "3",
+    "--pixels",
+    "12",
+    "--patch",
+    "2",
+    "--width",
+    "4",
+    "--rounds",
+    "2",
+]
+
+
+def test_the_benchmark_times_every_condition_and_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bagcert_bench.main([*SMALL, "--output", str(tmp_path / "bench.csv")]) == 0
+    found = pd.read_csv(tmp_path / "bench.csv")
+    assert found["contender"].tolist() == [
+        bagcert_bench.PLAIN_LOOP, "condition 3.1", "condition 3.2", "condition 3.3", bagcert_bench.FORWARD
+    ]  # fmt: skip
+    assert found["images"].tolist() == [2, 2, 6, 6, 6]
+    assert (found[["microseconds", "images_per_second"]] > 0).all(axis=None)
+    assert found["of_forward"].iloc[-1] == 1
+    assert bagcert_bench.PLAIN_LOOP in capsys.readouterr().out
+
+
+def test_the_benchmark_compares_what_is_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = bagcert_bench.Setting(classes=3, pixels=16, patch=1, width=4, device="cpu")
+    scores, labels = bagcert_bench.random_scores(setting, 60)
+    found = bagcert_bench.plain_loop(scores, labels, setting.boxes)
+    assert found.tolist() == certify(scores, labels, setting.boxes, "3.1").tolist()
+    assert 0 < found.sum() < 60
+    region_scores = bagcert_bench.network(setting)(torch.rand(2, 3, 16, 16))
+    assert (region_scores.dtype, tuple(region_scores.shape)) == (torch.bool, (2, 3, 16, 16))
+    monkeypatch.setattr(bagcert_bench, "certify", lambda scores, *_: np.full(len(scores), False))
+    with pytest.raises(RuntimeError, match="do not agree"):
+        bagcert_bench.compare(setting, 60, 60, 1)
+
+
+@pytest.mark.parametrize(("option", "message"), [("--rounds", "--rounds: 0; write"), ("--patch", "--patch: 0; write")])
+def test_the_benchmark_refuses_what_it_cannot_measure(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bagcert_bench.main([*SMALL, option, "0"]) == 1
+    assert message in capsys.readouterr().err
+    assert bagcert_bench.main([*SMALL, "--patch", "13"]) == 1
+    assert "patch_size 13x13 has more rows than image_size 12x12" in capsys.readouterr().err

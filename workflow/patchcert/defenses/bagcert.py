@@ -75,8 +75,10 @@ def infer(scores: Array, *, aggregate: Aggregate | None = None) -> Array:
     Raises:
         InputError: a wrong shape, type or range.
     """
-    answers = [_class_scores(values, aggregate).argmax(dim=1) for _, values in _blocks(scores)]
-    return _like(scores, torch.cat(answers))
+    answers = torch.empty(len(scores), dtype=torch.int64, device=_device(scores))
+    for images, values in _blocks(scores):
+        answers[images] = _class_scores(values, aggregate).argmax(dim=1)
+    return _like(scores, answers)
 
 
 def certify(
@@ -111,7 +113,7 @@ def certify(
     if not 0 <= numerical_margin < math.inf:
         raise InputError(f"numerical_margin: {numerical_margin!r}; write a number from 0 up")
     truth, regions = _truth(labels, scores), _regions(affected, scores)
-    held = []
+    held = torch.empty(len(truth), dtype=torch.bool, device=truth.device)
     for images, values in _blocks(scores):
         if condition == "3.1":
             left = _left_of_aggregates(values, truth[images], regions, aggregate)
@@ -120,8 +122,8 @@ def certify(
         else:
             left = _Gain(values, truth[images]).lead.amin(dim=1) - 2 * regions.largest
         # a whole number is greater than the margin exactly if it is greater than the margin rounded down
-        held.append(left > (numerical_margin if left.dtype.is_floating_point else math.floor(numerical_margin)))
-    return _like(scores, torch.cat(held))
+        held[images] = left > (numerical_margin if left.dtype.is_floating_point else math.floor(numerical_margin))
+    return _like(scores, held)
 
 
 def margins(scores: Array, labels: ArrayLike | torch.Tensor, affected: Affected) -> Margins[Array]:
@@ -151,15 +153,23 @@ def sweep(scores: Array, labels: ArrayLike | torch.Tensor, threats: Sequence[Aff
         InputError: as :func:`certify`.
     """
     truth, regions = _truth(labels, scores), [_regions(affected, scores) for affected in threats]
-    found: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in regions]
+    # filled block by block: results that are kept by themselves would lie between large temporary arrays and scatter the memory
+    least = torch.empty(len(regions), 2, len(truth), dtype=torch.float64, device=truth.device)
+    where = torch.empty(len(regions), 2, len(truth), dtype=torch.int64, device=truth.device)
+    whole = True
     for images, values in _blocks(scores):
+        whole &= not values.dtype.is_floating_point
         gain = _Gain(values, truth[images])
-        for threat, parts in zip(regions, found, strict=True):
+        for number, threat in enumerate(regions):
             left, places = _left_of_sums(gain, threat)
-            least, target = left.min(dim=1)
-            place = places.gather(1, target[:, None])[:, 0]
-            parts.append((least, gain.lead.amin(dim=1) - 2 * threat.largest, place, target))
-    return [Margins(*(_like(scores, torch.cat(each)) for each in zip(*parts, strict=True))) for parts in found]
+            least[number, 0, images], target = left.min(dim=1)
+            least[number, 1, images] = gain.lead.amin(dim=1) - 2 * threat.largest
+            where[number, 0, images], where[number, 1, images] = places.gather(1, target[:, None])[:, 0], target
+    leads = least.to(torch.int64) if whole else least
+    return [
+        Margins(_like(scores, lead[0]), _like(scores, lead[1]), _like(scores, chosen[0]), _like(scores, chosen[1]))
+        for lead, chosen in zip(leads, where, strict=True)
+    ]
 
 
 class _Gain:
@@ -355,7 +365,7 @@ def _exact(scores: Array) -> torch.Tensor:
 
 def _tensor(given: Affected) -> torch.Tensor:
     # a copy, since torch wants to be able to write
-    return given if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given, order="C"))
+    return given.detach() if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given, order="C"))
 
 
 def _numbers(device: torch.device) -> int:
@@ -367,5 +377,4 @@ def _device(scores: Array) -> torch.device:
 
 
 def _like(given: Array, found: torch.Tensor) -> Array:
-    whole = found.to(torch.int64) if found.dtype == torch.int32 else found
-    return whole if isinstance(given, torch.Tensor) else whole.numpy()
+    return found if isinstance(given, torch.Tensor) else found.numpy()
