@@ -21,6 +21,8 @@ from patchcert.masks import (
     masks_from_text,
     multi_patch_set,
     pair_index,
+    patch_positions,
+    patch_sizes_from_text,
     shape_set,
     shapes_of_heights,
     size_from_text,
@@ -740,6 +742,30 @@ def test_the_masks_that_a_path_names() -> None:
     assert masks_from_text((32, 32), "3x4", "6x5") == single
     assert masks_from_text((32, 32), "2-of-3x4", "6x5") == multi_patch_set(single, 2)
     assert masks_from_text((32, 32), "area-10", "6x5") == shape_set((32, 32), covering_shapes((32, 32), 10), (6, 5))
+
+
+@pytest.mark.parametrize(
+    ("patch", "sizes"),
+    [
+        ("3x4", ((3, 4),)),
+        ("area-1", ((1, 1),)),
+        ("area-7", ((1, 5), (2, 3), (3, 2), (4, 1))),
+        ("area-99", ((1, 5), (2, 5), (3, 5), (4, 5))),
+    ],
+)
+def test_the_patch_sizes_that_a_path_names(patch: str, sizes: tuple[Size, ...]) -> None:
+    assert patch_sizes_from_text((4, 5), patch) == sizes
+
+
+def test_several_patches_or_too_large_ones_have_no_size() -> None:
+    with pytest.raises(InputError, match=r"^patch: '2-of-3x3' is for several patches at once; write a single one"):
+        patch_sizes_from_text((4, 5), "2-of-3x3")
+    with pytest.raises(InputError, match=r"^patch_size 3x6 has more columns than image_size 4x5; "):
+        patch_sizes_from_text((4, 5), "3x6")
+
+
+def test_patch_positions_by_hand() -> None:
+    assert patch_positions((3, 4), (2, 3)).tolist() == [[0, 2, 0, 3], [0, 2, 1, 4], [1, 3, 0, 3], [1, 3, 1, 4]]
 
 
 @pytest.mark.parametrize(

@@ -344,13 +344,51 @@ def masks_from_text(image_size: Size, patch: str, budget: str) -> MaskSet:
     Raises:
         InputError: a text that is none of these forms, or a patch that does not fit into the image.
     """
-    found = _PATCH_TEXT.fullmatch(patch)
-    if found is None:
-        raise InputError(f"patch: {patch!r} names none; write 5x7, 2-of-5x5 or area-25")
+    found = _patch_from_text(patch)
     masks = size_from_text(budget, "budget")
     if found["area"]:
         return shape_set(image_size, covering_shapes(image_size, int(found["area"])), masks)
     return multi_patch_set(mask_set(image_size, size_from_text(found["size"], "patch"), masks), int(found["patches"] or 1))
+
+
+def patch_sizes_from_text(image_size: Size, patch: str) -> tuple[Size, ...]:
+    """The sizes that the one patch may have which a path names: a single size, or of an area the widest patch of each height.
+
+    Every rectangle of the area lies inside one of these. Unlike those of :func:`covering_shapes`, none is larger than the area:
+    defenses that need no masks have no reason for few shapes.
+
+    Args:
+        image_size: rows and columns of the image, pixels.
+        patch: ``5x7``, one patch; ``area-25``, a rectangle of at most 25 pixels.
+
+    Raises:
+        InputError: a text that is none of these forms, several patches, or a patch that does not fit into the image.
+    """
+    found = _patch_from_text(patch)
+    if found["patches"]:
+        raise InputError(f"patch: {patch!r} is for several patches at once; write a single one, such as 5x7 or area-25")
+    if found["area"]:
+        area = _count("area", int(found["area"]))
+        return shapes_of_heights(image_size, area, range(1, min(area, image_size[0]) + 1))
+    return (_image_and_patch(image_size, size_from_text(found["size"], "patch"))[1],)
+
+
+def patch_positions(image_size: Size, patch_size: Size) -> NDArray[np.int64]:
+    """Every position of a patch inside the image, int64 [Q, 4]: top, bottom, left, right, half-open, pixels; row-major.
+
+    Raises:
+        InputError: a size is not positive, or the patch does not fit into the image.
+    """
+    (rows, columns), (height, width) = _image_and_patch(image_size, patch_size)
+    top, left = np.indices((rows - height + 1, columns - width + 1)).reshape(2, -1)
+    return np.stack([top, top + height, left, left + width], axis=1)
+
+
+def _patch_from_text(patch: str) -> re.Match[str]:
+    found = _PATCH_TEXT.fullmatch(patch)
+    if found is None:
+        raise InputError(f"patch: {patch!r} names none; write 5x7, 2-of-5x5 or area-25")
+    return found
 
 
 _PATCH_TEXT = re.compile(r"(?:(?P<patches>\d+)-of-)?(?P<size>\d+x\d+)|area-(?P<area>\d+)")
