@@ -147,7 +147,7 @@ def _explain(error: ValidationError) -> list[str]:
         example = {key: _node([*path, key])["examples"][0] for key in wanted if key not in value}
         return [f"{_key([*path, key])}: missing; write for example {key}: {json.dumps(it)}" for key, it in example.items()]
     if rule == "not":
-        return [f"{_key(path)}: {_json(value)} is not read by this training's strategy; take the key out"]
+        return [f"{_key(path)}: {_json(value)} is not read with this training's strategy and loss; take the key out"]
     node: Any = error.schema
     if "propertyNames" in error.absolute_schema_path:
         if rule == "enum":

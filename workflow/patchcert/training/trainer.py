@@ -229,6 +229,8 @@ class Learner:
             rows = part.numpy()
             batch, truth = self.inputs(images, rows)
             batch = shifted(batch, settings["shift"], generator)
+            if settings["flip"]:
+                batch = flipped(batch, generator)
             boxes = self.search(batch, truth, generator) if fresh or searched is None else searched[:, rows]
             loss = self.step(batch, truth, boxes)
             if not math.isfinite(loss):
@@ -310,7 +312,8 @@ def _optimizer(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.opt
     common = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
     if settings["optimizer"] == "sgd":
         return torch.optim.SGD(model.parameters(), momentum=settings["momentum"], **common)
-    return torch.optim.AdamW(model.parameters(), **common)
+    kind = torch.optim.Adam if settings["optimizer"] == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), **common)
 
 
 def shifted(images: torch.Tensor, pixels: int, generator: torch.Generator) -> torch.Tensor:
@@ -325,6 +328,12 @@ def shifted(images: torch.Tensor, pixels: int, generator: torch.Generator) -> to
     number = torch.arange(count, device=images.device)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[number, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
+
+
+def flipped(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image mirrored left to right or not, one as likely as the other; [n, C, H, W] in and out."""
+    mirrored = torch.randint(0, 2, (len(images),), generator=generator, dtype=torch.bool).to(images.device)
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
 def _learning_rate(settings: Mapping[str, Any], epoch: float) -> float:
