@@ -355,17 +355,19 @@ def test_every_part_of_a_run_is_part_of_its_identity(field: str, tmp_path: Path)
 # --- the best epoch ----------------------------------------------------------------------------------------------------------
 
 SCRIPTS = {
-    "highest masked accuracy": ([(0.5, 1.0), (0.9, 3.0), (0.7, 0.1)], 1),
-    "then the lower loss": ([(0.9, 1.0), (0.9, 0.5), (0.9, 0.7)], 1),
-    "then the earlier": ([(0.4, 9.0), (0.9, 0.5), (0.9, 0.5)], 1),
-    "the last": ([(0.1, 1.0), (0.2, 1.0), (0.3, 1.0)], 2),
-    "the first": ([(0.3, 1.0), (0.2, 0.1), (0.1, 0.1)], 0),
+    "highest masked accuracy": ("cross_entropy", [(0.5, 1.0), (0.9, 3.0), (0.7, 0.1)], 1),
+    "then the lower loss": ("cross_entropy", [(0.9, 1.0), (0.9, 0.5), (0.9, 0.7)], 1),
+    "then the earlier": ("cross_entropy", [(0.4, 9.0), (0.9, 0.5), (0.9, 0.5)], 1),
+    "the last": ("cross_entropy", [(0.1, 1.0), (0.2, 1.0), (0.3, 1.0)], 2),
+    "the first": ("cross_entropy", [(0.3, 1.0), (0.2, 0.1), (0.1, 0.1)], 0),
+    "the lowest margin loss": ("margin", [(0.9, 0.5), (0.5, 0.1), (0.8, 0.3)], 1),
+    "then the highest accuracy": ("margin", [(0.5, 0.1), (0.7, 0.1), (0.7, 0.1)], 1),
 }
 
 
-@pytest.mark.parametrize(("script", "best"), SCRIPTS.values(), ids=list(SCRIPTS))
+@pytest.mark.parametrize(("loss", "script", "best"), SCRIPTS.values(), ids=list(SCRIPTS))
 def test_the_best_epoch_and_its_weights_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: list[tuple[float, float]], best: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, script: list[tuple[float, float]], best: int
 ) -> None:
     weights = []
 
@@ -376,7 +378,7 @@ def test_the_best_epoch_and_its_weights_are_kept(
         return {"calibration_accuracy": 1 - accuracy, "calibration_masked_accuracy": accuracy, "calibration_loss": loss}
 
     monkeypatch.setattr(Learner, "calibrate", scripted)
-    results = trained(tmp_path)
+    results = trained(tmp_path, with_settings(loss=loss, margin=0.5, one_hot_penalty=0))
     record = json.loads(results["record.json"])
     assert record["best_epoch"] == best
     assert (record["calibration"]["calibration_masked_accuracy"], record["calibration"]["calibration_loss"]) == script[best]

@@ -84,18 +84,17 @@ def strongest_patches(
         torch.zeros(len(images), dtype=torch.int64, device=images.device),
     )
     for place in range(places.shape[1]):
-        inside = box_pixels(places[:, place], (images.shape[2], images.shape[3]), images.device)[:, None]
-        noise = torch.rand(images.shape, generator=generator).to(images.device)
-        starts = torch.where(inside, noise, images)
-        for rows in torch.nonzero(~best.succeeded)[:, 0].split(batch_size):
-            shown = starts[rows]
+        for part in torch.arange(len(images), device=images.device).split(batch_size):
+            noise = torch.rand(images[part].shape, generator=generator).to(images.device)  # also where none is needed any more
+            rows = part[~best.succeeded[part]]
+            inside = box_pixels(places[rows.cpu().numpy(), place], (images.shape[2], images.shape[3]), images.device)[:, None]
+            shown = torch.where(inside, noise[~best.succeeded[part]], images[rows])
             for step in range(steps + 1):
-                slope, left = _look(objective, shown, rows, place, best, climbing=step < steps)
-                rows, shown = rows[left], shown[left]
-                if not len(rows) or step == steps:
+                if not len(rows):
                     break
-                moved = (shown + step_size * slope[left].sign()).clamp(0, 1)
-                shown = torch.where(inside[rows], moved, images[rows])
+                slope, left = _look(objective, shown, rows, place, best, climbing=step < steps)
+                moved = (shown + step_size * slope.sign()).clamp(0, 1)
+                rows, inside, shown = rows[left], inside[left], torch.where(inside, moved, shown)[left]
     return best
 
 
