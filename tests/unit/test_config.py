@@ -6,6 +6,7 @@ import ast
 import copy
 import datetime
 import inspect
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from patchcert import InputError, plugins
+from patchcert.models import registry
 from patchcert.study import reference as reference_module
 from patchcert.study.config import complete, products, resolved, schema, settings_of
 from patchcert.study.reference import reference
@@ -150,6 +152,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "refresh_every": 1,
         "label_smoothing": 0,
         "shift": 2,
+        "flip": False,
         "calibration_masks": 16,
         "where": [],
     }
@@ -216,15 +219,15 @@ def test_keys_that_yaml_reads_as_numbers_are_names() -> None:
 # --- what each fault is answered with ----------------------------------------------------------------------------------------
 
 TRAINING_KEYS = (
-    "strategy, start_from, pretrained, epochs, batch_size, loss, optimizer, learning_rate, weight_decay, momentum, "
-    "warmup_epochs, decay_after, precision, gpus, refresh_every, label_smoothing, shift, "
+    "strategy, start_from, pretrained, epochs, batch_size, loss, margin, one_hot_penalty, optimizer, learning_rate, "
+    "weight_decay, momentum, warmup_epochs, decay_after, precision, gpus, refresh_every, label_smoothing, shift, flip, "
     "calibration_masks, cutout_size, patch_size, mask_budgets, where"
 )
 NAME = "write a name in lower-case letters, digits and underscores, for example"
 NUMBER = "write a number (YAML takes 1.0e-3 for one, and 1e-3 for a text), for example"
 MODELS = (
-    "write small_resnetv2, small_convnext, small_vit, small_resmlp, or timm's full name, architecture.tag, for example "
-    '"small_resnetv2"'
+    "write small_resnetv2, small_convnext, small_vit, small_resmlp, small_bagcert_rf5 to 13, bagcert_cifar10_rf5 to 13, "
+    'bagcert_imagenet_rf17, 25 or 29, or timm\'s full name, architecture.tag, for example "small_resnetv2"'
 )
 LOADERS = "cifar10 or cifar100 or coco or digits or imagenet or imagenette or svhn or voc2007"
 PATCH = (
@@ -506,17 +509,17 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "trainings.plain.cutout_size",
         [18, 18],
-        "trainings.plain.cutout_size: [18, 18] is not read by this training's strategy; take the key out",
+        "trainings.plain.cutout_size: [18, 18] is not read with this training's strategy and loss; take the key out",
     ),
     (
         "trainings.cutout.patch_size",
         [5, 5],
-        "trainings.cutout.patch_size: [5, 5] is not read by this training's strategy; take the key out",
+        "trainings.cutout.patch_size: [5, 5] is not read with this training's strategy and loss; take the key out",
     ),
     (
         "trainings.greedy.cutout_size",
         [5, 5],
-        "trainings.greedy.cutout_size: [5, 5] is not read by this training's strategy; take the key out",
+        "trainings.greedy.cutout_size: [5, 5] is not read with this training's strategy and loss; take the key out",
     ),
     (
         "trainings.cutout.cutout_size",
@@ -528,6 +531,17 @@ FAULTS: list[tuple[str, Any, str]] = [
         "trainings.greedy.mask_budgets",
         MISSING,
         "trainings.greedy.mask_budgets: missing; write for example mask_budgets: [[3, 3], [6, 6]]",
+    ),
+    # likewise of a loss
+    (
+        "trainings.plain.margin",
+        0.5,
+        "trainings.plain.margin: 0.5 is not read with this training's strategy and loss; take the key out",
+    ),
+    (
+        "trainings.plain.one_hot_penalty",
+        0,
+        "trainings.plain.one_hot_penalty: 0 is not read with this training's strategy and loss; take the key out",
     ),
     # keys that contradict each other
     (
@@ -649,6 +663,13 @@ def test_a_fault_is_answered_with_one_line_that_says_what_to_write(path: str, va
     assert line == f"configuration key {message}"
 
 
+def test_the_margin_loss_needs_its_settings() -> None:
+    assert messages(changed("trainings.plain.loss", "margin")) == [
+        "configuration key trainings.plain.margin: missing; write for example margin: 0.5",
+        "configuration key trainings.plain.one_hot_penalty: missing; write for example one_hot_penalty: 1",
+    ]
+
+
 @pytest.mark.parametrize(("path", "value"), [(path, value) for path, value, _ in FAULTS])
 def test_no_message_is_noise(path: str, value: Any) -> None:
     for line in messages(changed(path, value)):
@@ -708,7 +729,8 @@ ONE_RUN = {"models": ["small_vit"], "trainings": ["plain"], "patches": [[5, 5]],
         ),
         (
             {"trainings": {"plain": MINIMAL["trainings"]["plain"] | {"loss": "asymmetric"}}},
-            "trainings.plain.loss: asymmetric is not for images of digits with one label each; write cross_entropy",
+            "trainings.plain.loss: asymmetric is not for images of digits with one label each; write cross_entropy, or "
+            "margin for a region scorer",
         ),
     ],
 )
@@ -899,7 +921,10 @@ def test_a_key_is_required_or_has_a_default_or_is_said_to_be_optional(
     if name not in ("NAME", "N"):
         required = name in parent.get("required", [])
         optional = bool(
-            re.search(r"\((random_cutout|strategies with the certificate's masks) only\)|; optional\.", node["description"])
+            re.search(
+                r"\((random_cutout|strategies with the certificate's masks|margin loss) only\)|; optional\.",
+                node["description"],
+            )
         )
         assert [required, "default" in node, optional].count(True) == 1
 
@@ -921,10 +946,15 @@ def test_the_choices_are_the_modules_that_there_are(path: tuple[str, ...], packa
 def test_the_models_are_the_architectures_that_there_are_and_timms() -> None:
     node = schema()["$defs"]["models"]["items"]
     (choices,) = re.fullmatch(r"\^\((.*)\)\$", node["pattern"]).groups()  # type: ignore[union-attr]
-    *small, timms = choices.split("|")
-    assert sorted(small) == plugins.names("patchcert.models.architectures")
+    *own, timms = re.split(r"\|(?![^(]*\))", choices)
+    fields = [re.fullmatch(r"(\w+_rf)\((.*)\)", name) for name in own]
+    spelled = [
+        [found[1] + field for field in found[2].split("|")] if found else [name]
+        for name, found in zip(own, fields, strict=True)
+    ]
+    assert sorted(itertools.chain(*spelled)) == sorted(registry.names())
     assert timms == r"[a-z0-9_]+\.[a-z0-9_]+"
-    assert all(name in node["description"] for name in small)
+    assert all(names[0] in node["description"] for names in spelled)
 
 
 def test_every_name_that_timm_publishes_can_be_configured() -> None:
@@ -935,9 +965,10 @@ def test_every_name_that_timm_publishes_can_be_configured() -> None:
 def test_a_strategys_own_keys_are_described_as_its_own() -> None:
     training = schema()["properties"]["trainings"]["additionalProperties"]
     for case in training["allOf"]:
-        strategy = case["if"]["properties"]["strategy"].get("const", "strategies with the certificate's masks")
+        ((chooser, chosen),) = case["if"]["properties"].items()
+        owner = chosen.get("const", "strategies with the certificate's masks") + (" loss" if chooser == "loss" else "")
         for key in case["then"].get("required", []):
-            assert f"({strategy} only)" in training["properties"][key]["description"]
+            assert f"({owner} only)" in training["properties"][key]["description"]
 
 
 def test_the_defenses_are_the_modules_that_evaluate_them() -> None:

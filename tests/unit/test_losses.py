@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from patchcert import InputError
-from patchcert.training.losses import asymmetric_losses, check_labels, cross_entropies, loss_of
+from patchcert.training.losses import asymmetric_losses, check_labels, cross_entropies, loss_of, margin_losses
 from patchcert.training.quality import quality
 
 
@@ -47,6 +47,41 @@ def test_it_stays_finite_where_a_classifier_is_sure_of_the_wrong_thing() -> None
     assert logits.grad.isfinite().all()
 
 
+SCORES = torch.tensor([[0.7, 0.1, 0.3], [0.2, 0.9, 0.6], [0.5, 0.5, 0.1], [0.95, 0.0, 0.05]])
+TRUTH = torch.tensor([0, 2, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("margin", "penalty", "wanted"),
+    [
+        (0.5, 0.0, [-0.4, 0.3, 0.0, -0.5]),
+        (1.0, 0.0, [-0.4, 0.3, 0.0, -0.9]),
+        (0.25, 0.5, [-0.25 - 0.2, 0.3 - 0.15, 0.0, -0.25 - 0.45]),
+    ],
+)
+def test_margin_loss_by_hand(margin: float, penalty: float, wanted: list[float]) -> None:
+    """Leads of 0.4, -0.3, 0 and 0.9 over the strongest other class; of 0.4, 0.3, 0 and 0.9 of the best over the second."""
+    torch.testing.assert_close(margin_losses(SCORES, TRUTH, margin, penalty), torch.tensor(wanted))
+
+
+def test_a_lead_beyond_the_margin_has_no_gradient_and_a_smaller_one_that_of_two_classes() -> None:
+    scores = SCORES.clone().requires_grad_()
+    margin_losses(scores, TRUTH, 0.5).sum().backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [[-1, 0, 1], [0, 1, -1], [1, -1, 0], [0, 0, 0]]
+
+
+def test_the_margin_loss_is_the_share_of_patch_sizes_against_which_condition_3_3_fails() -> None:
+    """Uniform sizes up to R places: the loss is 2 R / places times that share, less the margin (section 3.3)."""
+    places, largest = 400, 100
+    votes = torch.tensor([[390.0, 4, 6], [200, 150, 60], [150, 200, 10], [300, 100, 20]])
+    found = margin_losses(votes / places, torch.zeros(4, dtype=torch.int64), margin=2 * largest / places)
+    lead = votes[:, 0] - votes[:, 1:].amax(dim=1)
+    sizes = torch.arange(0.5, largest)  # the middle of each step of one place
+    failing = (lead[:, None] <= 2 * sizes).float().mean(dim=1)
+    torch.testing.assert_close(found, 2 * largest / places * (failing - 1) - (lead / places).clamp(max=0))
+
+
 def test_a_block_names_its_loss_and_a_search_takes_labels_as_they_are() -> None:
     logits, truth = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     settings = {"loss": "cross_entropy", "label_smoothing": 0.3}
@@ -55,9 +90,13 @@ def test_a_block_names_its_loss_and_a_search_takes_labels_as_they_are() -> None:
     torch.testing.assert_close(plain, cross_entropies(logits, truth))
     assert not torch.allclose(smoothed, plain)
     assert loss_of({"loss": "asymmetric", "label_smoothing": 0}) is asymmetric_losses
+    margin = loss_of({"loss": "margin", "label_smoothing": 0.3, "margin": 0.25, "one_hot_penalty": 0.5})
+    torch.testing.assert_close(margin(SCORES, TRUTH), margin_losses(SCORES, TRUTH, 0.25, 0.5))
 
 
-@pytest.mark.parametrize(("loss", "several", "wanted"), [("cross_entropy", True, "asym"), ("asymmetric", False, "cross")])
+@pytest.mark.parametrize(
+    ("loss", "several", "wanted"), [("cross_entropy", True, "asym"), ("margin", True, "asym"), ("asymmetric", False, "cross")]
+)
 def test_a_loss_for_other_labels_is_refused(loss: str, several: bool, wanted: str) -> None:
     check_labels({"loss": loss}, not several)
     with pytest.raises(InputError, match=f"^loss: {loss}; .*write {wanted}"):

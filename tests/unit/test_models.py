@@ -11,12 +11,13 @@ import torch
 
 from patchcert import InputError, plugins
 from patchcert.models import registry
+from patchcert.models.names import split
 
 from ..published import tresnet_checkpoint
 
 torch.set_num_threads(1)
 
-SMALL = plugins.names("patchcert.models.architectures")
+SMALL = [name for name in registry.names() if name.startswith("small_")]
 TIMM = "test_byobnet.r160_in1k"
 
 
@@ -123,8 +124,39 @@ def test_an_unknown_small_architecture() -> None:
     with pytest.raises(InputError) as caught:
         registry.build("small_resnet", 10, (32, 32))
     assert str(caught.value) == (
-        f"architectures: 'small_resnet' is unknown; did you mean 'small_resnetv2'? write one of {', '.join(SMALL)}"
+        f"architectures: 'small_resnet' is unknown; did you mean 'small_resnetv2'? "
+        f"write one of {', '.join(plugins.names('patchcert.models.architectures'))}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("bagcert_imagenet", "bagcert_imagenet_rf17 or bagcert_imagenet_rf25 or bagcert_imagenet_rf29"),
+        ("bagcert_imagenet_rf9", "bagcert_imagenet_rf17 or bagcert_imagenet_rf25 or bagcert_imagenet_rf29"),
+        ("small_vit_rf9", "small_vit"),
+    ],
+)
+def test_an_architecture_has_the_receptive_fields_that_it_comes_in(name: str, wanted: str) -> None:
+    with pytest.raises(InputError) as caught:
+        registry.build(name, 10, (32, 32))
+    assert str(caught.value) == f"model: {name!r} is unknown; write {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("small_bagcert_rf13", ("small_bagcert", 13)),
+        ("small_vit", ("small_vit", None)),
+        ("small_rf", ("small_rf", None)),
+        ("small_rf05", ("small_rf05", None)),
+        ("rf5", ("rf5", None)),
+        ("a_rf5_rf7", ("a_rf5", 7)),
+        ("timm_rf5.a_rf7", ("timm_rf5.a_rf7", None)),
+    ],
+)
+def test_a_name_ends_in_its_receptive_field(name: str, parts: tuple[str, int | None]) -> None:
+    assert split(name) == parts
 
 
 # --- normalisation -----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from patchcert.models import registry
 from patchcert.training import trainer
 from patchcert.training.losses import Loss
 from patchcert.training.strategy import strategy
-from patchcert.training.trainer import Learner, Run, State, shifted, train
+from patchcert.training.trainer import Learner, Run, State, flipped, shifted, train
 
 torch.set_num_threads(1)
 
@@ -41,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "warmup_epochs": 1,
     "label_smoothing": 0.1,
     "shift": 2,
+    "flip": False,
     "optimizer": "adamw",
     "momentum": 0.9,
     "decay_after": [],
@@ -105,7 +106,15 @@ def test_another_seed_gives_other_weights(undisturbed: dict[str, bytes], tmp_pat
 
 @pytest.mark.parametrize(
     "change",
-    [{"shift": 0}, {"label_smoothing": 0.0}, {"weight_decay": 0.5}, {"batch_size": 40}, {"warmup_epochs": 0}],
+    [
+        {"shift": 0},
+        {"flip": True},
+        {"label_smoothing": 0.0},
+        {"weight_decay": 0.5},
+        {"batch_size": 40},
+        {"warmup_epochs": 0},
+        {"optimizer": "adam"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_every_setting_counts(undisturbed: dict[str, bytes], tmp_path: Path, change: dict[str, Any]) -> None:
@@ -346,17 +355,19 @@ def test_every_part_of_a_run_is_part_of_its_identity(field: str, tmp_path: Path)
 # --- the best epoch ----------------------------------------------------------------------------------------------------------
 
 SCRIPTS = {
-    "highest masked accuracy": ([(0.5, 1.0), (0.9, 3.0), (0.7, 0.1)], 1),
-    "then the lower loss": ([(0.9, 1.0), (0.9, 0.5), (0.9, 0.7)], 1),
-    "then the earlier": ([(0.4, 9.0), (0.9, 0.5), (0.9, 0.5)], 1),
-    "the last": ([(0.1, 1.0), (0.2, 1.0), (0.3, 1.0)], 2),
-    "the first": ([(0.3, 1.0), (0.2, 0.1), (0.1, 0.1)], 0),
+    "highest masked accuracy": ("cross_entropy", [(0.5, 1.0), (0.9, 3.0), (0.7, 0.1)], 1),
+    "then the lower loss": ("cross_entropy", [(0.9, 1.0), (0.9, 0.5), (0.9, 0.7)], 1),
+    "then the earlier": ("cross_entropy", [(0.4, 9.0), (0.9, 0.5), (0.9, 0.5)], 1),
+    "the last": ("cross_entropy", [(0.1, 1.0), (0.2, 1.0), (0.3, 1.0)], 2),
+    "the first": ("cross_entropy", [(0.3, 1.0), (0.2, 0.1), (0.1, 0.1)], 0),
+    "the lowest margin loss": ("margin", [(0.9, 0.5), (0.5, 0.1), (0.8, 0.3)], 1),
+    "then the highest accuracy": ("margin", [(0.5, 0.1), (0.7, 0.1), (0.7, 0.1)], 1),
 }
 
 
-@pytest.mark.parametrize(("script", "best"), SCRIPTS.values(), ids=list(SCRIPTS))
+@pytest.mark.parametrize(("loss", "script", "best"), SCRIPTS.values(), ids=list(SCRIPTS))
 def test_the_best_epoch_and_its_weights_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: list[tuple[float, float]], best: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, script: list[tuple[float, float]], best: int
 ) -> None:
     weights = []
 
@@ -367,7 +378,7 @@ def test_the_best_epoch_and_its_weights_are_kept(
         return {"calibration_accuracy": 1 - accuracy, "calibration_masked_accuracy": accuracy, "calibration_loss": loss}
 
     monkeypatch.setattr(Learner, "calibrate", scripted)
-    results = trained(tmp_path)
+    results = trained(tmp_path, with_settings(loss=loss, margin=0.5, one_hot_penalty=0))
     record = json.loads(results["record.json"])
     assert record["best_epoch"] == best
     assert (record["calibration"]["calibration_masked_accuracy"], record["calibration"]["calibration_loss"]) == script[best]
@@ -613,6 +624,15 @@ def test_the_learning_rate_is_divided_by_ten_after_the_epochs_that_are_named(epo
     assert trainer._learning_rate(settings, epoch) == pytest.approx(wanted)
 
 
+def test_half_of_the_images_are_mirrored() -> None:
+    batch = torch.arange(2000 * 3 * 2 * 5, dtype=torch.float32).view(2000, 3, 2, 5)
+    found, again = (flipped(batch, torch.Generator().manual_seed(0)) for _ in range(2))
+    mirrored = (found == batch.flip(3)).flatten(1).all(dim=1)
+    assert torch.equal(mirrored, ~(found == batch).flatten(1).all(dim=1))
+    assert 0.45 < mirrored.float().mean() < 0.55
+    assert torch.equal(found, again)
+
+
 def test_stochastic_gradient_descent_takes_its_momentum(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made: list[dict[str, Any]] = []
     build = torch.optim.SGD
@@ -712,3 +732,44 @@ def test_a_loss_that_suits_other_labels_is_refused_before_anything_is_built(tmp_
     with pytest.raises(InputError, match="loss: cross_entropy; these images have any number of labels, write asymmetric"):
         train(RUN, scenes(8, 1), scenes(8, 2), tmp_path / "output", tmp_path / "scratch")
     assert not (tmp_path / "output").exists()
+
+
+# --- region scorers ----------------------------------------------------------------------------------------------------------
+
+
+def tinted(count: int, seed: int) -> Images:
+    """Noise in one of three colours or in none, the label; where it is says nothing, which no region scorer could tell."""
+    drawn = images(count, seed)
+    pixels = np.random.default_rng(seed).integers(0, 120, drawn.pixels.shape, dtype=np.uint8)
+    for image, label in zip(pixels, drawn.labels, strict=True):
+        image[label : label + 1] += 120
+    return Images(drawn.ids, pixels, drawn.labels)
+
+
+def test_a_region_scorer_learns_by_the_margin_loss_and_goes_on_after_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = with_settings(
+        dataclasses.replace(RUN, model="small_bagcert_rf5"),
+        strategy="plain",
+        cutout_size=None,
+        loss="margin",
+        margin=0.5,
+        one_hot_penalty=0.5,
+        optimizer="adam",
+        weight_decay=0,
+        learning_rate=0.01,
+        shift=1,
+        epochs=6,
+    )
+    parts = tinted(40, 1), tinted(12, 2)
+    train(run, *parts, tmp_path / "a", tmp_path / "scratch")
+    log = pd.read_csv(tmp_path / "a" / "log.csv")
+    assert log["calibration_accuracy"].max() == 1
+    assert log["training_loss"].iloc[-1] < log["training_loss"].iloc[0] - 0.3
+    with monkeypatch.context() as patch:
+        stop_at(patch, "shifted", 7)
+        with pytest.raises(Killed):
+            train(run, *parts, tmp_path / "b", tmp_path / "scratch")
+    train(run, *parts, tmp_path / "b", tmp_path / "scratch")
+    assert all((tmp_path / "b" / name).read_bytes() == (tmp_path / "a" / name).read_bytes() for name in RESULTS)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from patchcert import InputError, plugins
+from patchcert.models.names import split
 from patchcert.provenance import whole_file
 
 ARCHITECTURES = "patchcert.models.architectures"
@@ -28,25 +29,28 @@ class Normalisation:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Images uint8 [N, 3, H, W] as the model wants them: float32 [N, 3, H, W]; 0 is the mean colour."""
+        return self.of_unit(images.float() / 255)
+
+    def of_unit(self, images: torch.Tensor) -> torch.Tensor:
+        """Images float32 [N, 3, H, W] in [0, 1] likewise; gradients pass through."""
         mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
-        return (images.float() / 255 - mean) / std
+        return (images - mean) / std
 
 
 def build(name: str, classes: int, image_size: tuple[int, int], *, published: bool = False) -> nn.Module:
     """A classifier, images [n, 3, H, W] to logits [n, classes], with random weights or with those that timm publishes.
 
     Args:
-        name: a module of ``patchcert.models.architectures``, or a full timm name such as
-            ``vit_base_patch16_224.augreg_in21k_ft_in1k``.
+        name: one of :func:`names`, or a full timm name such as ``vit_base_patch16_224.augreg_in21k_ft_in1k``.
         classes: number of labels.
         image_size: rows and columns, pixels.
         published: start from the weights that the name's tag stands for; the last layer is new where the number of labels is
             another. They are downloaded once, into the folder that ``HF_HOME`` names.
 
     Raises:
-        InputError: an unknown name, a timm name without its weight tag (whose meaning changes between releases), or published
-            weights that do not exist or cannot be had.
+        InputError: an unknown name, a receptive field that an architecture does not come in, a timm name without its weight tag
+            (whose meaning changes between releases), or published weights that do not exist or cannot be had.
     """
     if _is_timm(name):
         try:
@@ -58,8 +62,23 @@ def build(name: str, classes: int, image_size: tuple[int, int], *, published: bo
             ) from error
     if published:
         raise InputError(f"pretrained: nobody publishes weights of {name}; write false, or choose one of timm's models")
-    model: nn.Module = plugins.load(ARCHITECTURES, name).build(classes, image_size)
+    family, receptive_field = split(name)
+    known = _names(family)
+    if name not in known:
+        raise InputError(f"model: {name!r} is unknown; write {' or '.join(known)}")
+    chosen = {} if receptive_field is None else {"receptive_field": receptive_field}
+    model: nn.Module = plugins.load(ARCHITECTURES, family).build(classes, image_size, **chosen)
     return model
+
+
+def names() -> list[str]:
+    """The architectures of this package, each receptive field that one comes in under a name of its own."""
+    return [name for family in plugins.names(ARCHITECTURES) for name in _names(family)]
+
+
+def _names(family: str) -> list[str]:
+    fields = getattr(plugins.load(ARCHITECTURES, family), "RECEPTIVE_FIELDS", None)
+    return [family] if fields is None else [f"{family}_rf{field}" for field in fields]
 
 
 def normalisation(name: str) -> Normalisation:

@@ -150,7 +150,7 @@ def _explain(error: ValidationError) -> list[str]:
         example = {key: _node([*path, key])["examples"][0] for key in wanted if key not in value}
         return [f"{_key([*path, key])}: missing; write for example {key}: {json.dumps(it)}" for key, it in example.items()]
     if rule == "not":
-        return [f"{_key(path)}: {_json(value)} is not read by this training's strategy; take the key out"]
+        return [f"{_key(path)}: {_json(value)} is not read with this training's strategy and loss; take the key out"]
     node: Any = error.schema
     if "propertyNames" in error.absolute_schema_path:
         if rule == "enum":
@@ -239,9 +239,10 @@ def _label_faults(path: list[str | int], block: Mapping[str, Any], config: Mappi
         wanted = "the analysis multilabel alone is for such" if several else "write a dataset whose loader is coco or voc2007"
         yield f"{_key([*path, 'dataset'])}: images of {block['dataset']} have {has} each; {wanted}"
         return
-    loss = "asymmetric" if several else "cross_entropy"
     for name in block["trainings"]:
-        if name in config["trainings"] and (chosen := config["trainings"][name]["loss"]) != loss:
+        chosen = config["trainings"][name]["loss"] if name in config["trainings"] else None
+        if chosen and several != (chosen == "asymmetric"):
+            loss = "asymmetric" if several else "cross_entropy, or margin for a region scorer"
             yield (
                 f"{_key(['trainings', name, 'loss'])}: {chosen} is not for images of {block['dataset']} with {has} each; "
                 f"write {loss}"

@@ -85,7 +85,8 @@ def train(run: Run, train_images: Pictures, calibration_images: Pictures, output
 
     The best epoch is the one with the highest accuracy on the calibration images under the strategy's fixed mask draws (on the
     images as they are where it draws none), or with the highest mean average precision where images have several labels; a tie
-    goes to the lower loss, then to the earlier epoch.
+    goes to the lower loss, then to the earlier epoch. Under the margin loss it is the one with the lowest loss there:
+    certificates follow from that, and accuracy settles earlier than they do.
 
     Args:
         run: what to train.
@@ -105,7 +106,8 @@ def train(run: Run, train_images: Pictures, calibration_images: Pictures, output
     views = plan.calibration_boxes(
         run.settings["calibration_masks"], torch.Generator().manual_seed(_derived_seed(run.seed, "calibration"))
     )
-    state = State(scratch / f"train-{settings_sha256(identity)[:16]}.pt", model, learner.optimizer, plan)
+    file = scratch / f"train-{settings_sha256(identity)[:16]}.pt"
+    state = State(file, model, learner.optimizer, plan, by_loss=run.settings["loss"] == "margin")
     first = state.load(run.device)
     epochs = run.settings["epochs"]
     for epoch in tqdm(range(first, epochs), initial=first, total=epochs, unit="epoch", desc="training", disable=None):
@@ -137,9 +139,12 @@ def train(run: Run, train_images: Pictures, calibration_images: Pictures, output
 class State:
     """What a killed run needs to go on: model, optimiser, search, history and the best weights so far, in one file."""
 
-    def __init__(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Strategy) -> None:
-        """Start with an empty history; ``path`` is where the state is kept."""
+    def __init__(
+        self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Strategy, *, by_loss: bool = False
+    ) -> None:
+        """Start with an empty history; ``path`` is where the state is kept, ``by_loss`` whether loss goes before accuracy."""
         self.path = path
+        self.by_loss = by_loss
         self.model = model
         self.optimizer = optimizer
         self.plan = plan
@@ -168,7 +173,7 @@ class State:
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Add an epoch to the history, keep its weights if they are the best, and store the state."""
         self.history.append(row)
-        if not self.best_weights or _rank(row) > _rank(self.history[self.best_epoch]):
+        if not self.best_weights or self._rank(row) > self._rank(self.history[self.best_epoch]):
             self.best_epoch = len(self.history) - 1
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         with whole_file(self.path) as temporary:
@@ -185,10 +190,10 @@ class State:
                 temporary,
             )
 
-
-def _rank(row: Mapping[str, float]) -> tuple[float, float]:
-    (masked,) = (value for name, value in row.items() if name.startswith("calibration_masked_"))
-    return masked, -row["calibration_loss"]
+    def _rank(self, row: Mapping[str, float]) -> tuple[float, float]:
+        (masked,) = (value for name, value in row.items() if name.startswith("calibration_masked_"))
+        lowness = -row["calibration_loss"]
+        return (lowness, masked) if self.by_loss else (masked, lowness)
 
 
 class Learner:
@@ -229,6 +234,8 @@ class Learner:
             rows = part.numpy()
             batch, truth = self.inputs(images, rows)
             batch = shifted(batch, settings["shift"], generator)
+            if settings["flip"]:
+                batch = flipped(batch, generator)
             boxes = self.search(batch, truth, generator) if fresh or searched is None else searched[:, rows]
             loss = self.step(batch, truth, boxes)
             if not math.isfinite(loss):
@@ -311,7 +318,8 @@ def _optimizer(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.opt
     common = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
     if settings["optimizer"] == "sgd":
         return torch.optim.SGD(model.parameters(), momentum=settings["momentum"], **common)
-    return torch.optim.AdamW(model.parameters(), **common)
+    kind = torch.optim.Adam if settings["optimizer"] == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), **common)
 
 
 def shifted(images: torch.Tensor, pixels: int, generator: torch.Generator) -> torch.Tensor:
@@ -326,6 +334,12 @@ def shifted(images: torch.Tensor, pixels: int, generator: torch.Generator) -> to
     number = torch.arange(count, device=images.device)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[number, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
+
+
+def flipped(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image mirrored left to right or not, one as likely as the other; [n, C, H, W] in and out."""
+    mirrored = torch.randint(0, 2, (len(images),), generator=generator, dtype=torch.bool).to(images.device)
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
 def _learning_rate(settings: Mapping[str, Any], epoch: float) -> float:

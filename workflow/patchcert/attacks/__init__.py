@@ -1,0 +1,1 @@
+"""Attacks by patches: what an attacker finds is an upper bound on what a certificate can promise."""

@@ -1,0 +1,202 @@
+"""Projected gradient descent on the pixels of a patch: how often an attacker who tries succeeds.
+
+What it finds is a lower bound on what patches can do, and so an upper bound on robust accuracy; certified accuracy is the bound
+from the other side. An image that is certified and attacked with success would refute the certificate. Source: Madry et al.,
+Towards Deep Learning Models Resistant to Adversarial Attacks, on patches as Metzen and Yatsura describe in Efficient Certified
+Defenses against Patch Attacks on Image Classifiers, appendix A.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from patchcert import InputError
+from patchcert.masking import box_pixels
+
+Classify: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""Images float32 [n, C, H, W] in [0, 1] to logits [n, classes]; gradients pass through."""
+Objective: TypeAlias = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Images float32 [b, C, H, W] in [0, 1] and which of the attacked images each is, int64 [b], to what the attacker wants large,
+float [b], and whether it has succeeded, bool [b]."""
+STEPS, STEP_SIZE = 100, 0.025
+"""Steps of the paper's attack, and how far a value goes in each."""
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """The worst that was found for each of N images.
+
+    Attributes:
+        images: float32 [N, C, H, W] in [0, 1]; outside the box at the chosen place they are as they were, to the bit.
+        objective: what the attack reached, float32 [N].
+        succeeded: bool [N].
+        places: which of an image's places it is, int64 [N].
+    """
+
+    images: torch.Tensor
+    objective: torch.Tensor
+    succeeded: torch.Tensor
+    places: torch.Tensor
+
+
+def strongest_patches(
+    objective: Objective,
+    images: torch.Tensor,
+    boxes: ArrayLike,
+    *,
+    steps: int = STEPS,
+    step_size: float = STEP_SIZE,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> Attacked:
+    """Optimise a patch at each of the given places, and keep the worst of all that was seen on the way.
+
+    A patch starts as noise and may show anything: each step moves every value in it by ``step_size`` along the sign of the
+    gradient and back into [0, 1]. An attack that has succeeded is worse than one that has not; among those that have not, the
+    larger objective is worse, and the earlier place and step on a tie. An image on which one has succeeded is left alone from
+    then on.
+
+    Args:
+        objective: what to maximise; what it says of an image must not depend on the others of a batch.
+        images: float32 [N, C, H, W] in [0, 1], on the device of the classifier.
+        boxes: where patches go, int64 [N, P, 4]: top, bottom, left, right, half-open; the same number of places for each image.
+        steps: steps of each patch; 0 tries the noise alone.
+        step_size: how far a value goes in a step.
+        seed: start of the noise.
+        batch_size: images at once.
+
+    Raises:
+        InputError: images outside [0, 1], or boxes that do not fit the images.
+    """
+    places = _checked_boxes(images, boxes)
+    generator = torch.Generator().manual_seed(seed)
+    best = Attacked(
+        images.clone(),
+        torch.full((len(images),), -torch.inf, device=images.device),
+        torch.zeros(len(images), dtype=torch.bool, device=images.device),
+        torch.zeros(len(images), dtype=torch.int64, device=images.device),
+    )
+    for place in range(places.shape[1]):
+        for part in torch.arange(len(images), device=images.device).split(batch_size):
+            noise = torch.rand(images[part].shape, generator=generator).to(images.device)  # also where none is needed any more
+            rows = part[~best.succeeded[part]]
+            inside = box_pixels(places[rows.cpu().numpy(), place], (images.shape[2], images.shape[3]), images.device)[:, None]
+            shown = torch.where(inside, noise[~best.succeeded[part]], images[rows])
+            for step in range(steps + 1):
+                if not len(rows):
+                    break
+                slope, left = _look(objective, shown, rows, place, best, climbing=step < steps)
+                moved = (shown + step_size * slope.sign()).clamp(0, 1)
+                rows, inside, shown = rows[left], inside[left], torch.where(inside, moved, shown)[left]
+    return best
+
+
+def _look(
+    objective: Objective, shown: torch.Tensor, rows: torch.Tensor, place: int, best: Attacked, *, climbing: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keep in ``best`` the attacked images that are worse than what is there.
+
+    Returns:
+        The gradient of the objective, or zeros where nobody climbs on, and which attacks have not succeeded, bool [b].
+    """
+    with torch.set_grad_enabled(climbing):
+        watched = shown.detach().requires_grad_(climbing)
+        reached, succeeded = objective(watched, rows)
+    slope = torch.autograd.grad(reached.sum(), watched)[0] if climbing else torch.zeros_like(shown)
+    reached = reached.detach().float()
+    worse = succeeded | (reached > best.objective[rows])
+    kept = rows[worse]
+    best.images[kept], best.objective[kept] = shown[worse], reached[worse]
+    best.succeeded[kept], best.places[kept] = succeeded[worse], place
+    return slope, ~succeeded
+
+
+def targeted(
+    classify: Classify,
+    images: torch.Tensor,
+    labels: ArrayLike,
+    targets: ArrayLike,
+    boxes: ArrayLike,
+    *,
+    steps: int = STEPS,
+    step_size: float = STEP_SIZE,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> Attacked:
+    """Attack each image with one target class: maximise the lead of its logit over that of the true label.
+
+    For class scores between 0 and 1 that is the paper's margin loss with M = 1, its one rival fixed to the target; without the
+    bound M it has a gradient for every other classifier, too. Heaviside steps have that of their surrogate. An attack has
+    succeeded where the answer is not the label, whether or not it is the target; a tie is answered by the smallest label.
+
+    Args:
+        classify: the classifier, in evaluation mode; :meth:`patchcert.models.registry.Normalisation.of_unit` makes of images
+            what a model wants.
+        images: float32 [N, C, H, W] in [0, 1], on the device of the classifier.
+        labels: true labels, int [N].
+        targets: target classes, int [N]; BagCert takes the class that condition 3.2 finds weakest.
+        boxes: int64 [N, 4], or [N, P, 4] for the worst of several places.
+        steps: steps of each patch.
+        step_size: how far a value goes in a step.
+        seed: start of the noise.
+        batch_size: images at once.
+
+    Raises:
+        InputError: as in :func:`strongest_patches`; labels or targets of another number than the images, or a target that is
+            the label.
+    """
+    truth, aims = (_checked_labels(name, given, images) for name, given in (("labels", labels), ("targets", targets)))
+    if (same := torch.nonzero(truth == aims)[:, 0]).numel():
+        raise InputError(f"targets: {int(aims[same[0]])} is the label of image {int(same[0])} too; write another class")
+
+    def lead(shown: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = classify(shown)
+        target, label = (logits.gather(1, each[rows, None])[:, 0] for each in (aims, truth))
+        return target - label, answers(logits) != truth[rows]
+
+    places = np.asarray(boxes)
+    places = places[:, None] if places.ndim == 2 else places
+    return strongest_patches(lead, images, places, steps=steps, step_size=step_size, seed=seed, batch_size=batch_size)
+
+
+def answers(logits: torch.Tensor) -> torch.Tensor:
+    """The class with the highest logit, int64 [n]; a tie goes to the smallest, which torch's own argmax does not promise."""
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    highest = logits == logits.amax(dim=1, keepdim=True)
+    return classes.where(highest, logits.shape[1]).amin(dim=1)
+
+
+def _checked_labels(name: str, given: ArrayLike, images: torch.Tensor) -> torch.Tensor:
+    labels = np.asarray(given)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"{name}: {labels.dtype} of shape {labels.shape}; write a whole number for each of {len(images)} images"
+        )
+    return torch.tensor(labels.astype(np.int64), device=images.device)
+
+
+def _checked_boxes(images: torch.Tensor, boxes: ArrayLike) -> NDArray[np.int64]:
+    if images.ndim != 4 or not images.is_floating_point():
+        raise InputError(f"images: {images.dtype} of shape {tuple(images.shape)}; give float32 [N, C, H, W]")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        raise InputError(f"images: {images.min():.3g} to {images.max():.3g}; divide by 255, and normalise in the classifier")
+    places = np.asarray(boxes)
+    wanted = f"[{len(images)}, places, 4]"
+    if places.ndim != 3 or places.shape[::2] != (len(images), 4) or not places.shape[1]:
+        raise InputError(f"boxes: shape {places.shape}; write top, bottom, left, right of each place, {wanted}")
+    if not np.issubdtype(places.dtype, np.integer):
+        raise InputError(f"boxes: {places.dtype}; write whole numbers of pixels")
+    top, bottom, left, right = np.moveaxis(places, -1, 0)
+    height, width = images.shape[2:]
+    fits = (top >= 0) & (top < bottom) & (bottom <= height) & (left >= 0) & (left < right) & (right <= width)
+    if not fits.all():
+        wrong = places[~fits][0].tolist()
+        raise InputError(f"boxes: {wrong} is no box in images of {height}x{width} pixels; write top, bottom, left, right")
+    return places.astype(np.int64)
