@@ -173,7 +173,7 @@ GOOD = Ablation("block", 2, (4, 6))
             lambda: certify([1, 0], [0], 1),
             r"^counts: int64 of shape \(2,\); write whole numbers from 0 up, \[images, classes\]$",
         ),
-        (lambda: certify([[1, 0]], [2], 1), "^labels: from 2 to 2; write whole numbers from 0 to 1$"),
+        (lambda: certify([[1, 0]], [2], 1), "^labels: 2 to 2; write whole numbers from 0 to 1$"),
         (lambda: certify([[1, 0]], [0, 1], 1), "^labels: int64 of shape"),
         (lambda: certify([[1, 0]], [0], -1), "^touched: -1; write a whole number from 0 up$"),
     ],

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from patchcert import InputError
+from patchcert.defenses.asking import checked_truth
 from patchcert.masking import box_pixels
 from patchcert.receptive_field import checked_boxes
 
@@ -39,8 +40,6 @@ Aggregate = Callable[[torch.Tensor], torch.Tensor]
 
 RESOLUTION = 2.0**-24
 """What scores other than 0 and 1 are rounded to a multiple of: the spacing of float32 just below 1."""
-
-WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 NUMBERS = {"cpu": 2**18}
 LARGE_NUMBERS = 2**26
@@ -134,8 +133,9 @@ def margins(scores: Array, labels: ArrayLike | torch.Tensor, affected: Affected)
 def weakest(scores: Array, labels: ArrayLike | torch.Tensor, affected: Affected) -> tuple[Array, Array]:
     """Place and class over which a patch leaves the true class the least lead by condition 3.2, int64 [N] each.
 
-    A patch that turns all of R(l) does most harm there; what a real attack then tries. Arguments as for :func:`certify`.
-    Source: BagCert, appendix A.2.
+    A patch that could turn all of R(l) would do most harm there, so that an attack may well begin there. The place is a row of
+    ``affected``; :class:`patchcert.receptive_field.Places` has a patch for it. Arguments as for :func:`certify`. Source:
+    BagCert, appendix A.2.
     """
     found = margins(scores, labels, affected)
     return found.place, found.target
@@ -309,25 +309,19 @@ def _regions(affected: Affected, scores: Array) -> _Boxes | _Maps:
         )
     if not len(found):
         raise InputError("affected: there is no place; write an empty map or box for a patch that affects nothing")
-    return (
-        _Maps(found.to(device))
-        if found.ndim == 3
-        else _Boxes(checked_boxes("affected", found.cpu().numpy(), size), size, device)
-    )
+    if found.ndim == 3:
+        return _Maps(found.to(device))
+    return _Boxes(checked_boxes("affected", found.cpu().numpy(), size), size, device)
 
 
 def _truth(labels: ArrayLike | torch.Tensor, scores: Array) -> torch.Tensor:
     _check_scores(scores)
     images, classes = scores.shape[:2]
-    found = _tensor(labels)
-    if tuple(found.shape) != (images,) or found.dtype not in WHOLE:
-        raise InputError(
-            f"labels: {found.dtype} of shape {tuple(found.shape)}; write one whole number for each of the {images} images"
-        )
+    found = checked_truth(labels.cpu().numpy() if isinstance(labels, torch.Tensor) else labels, images)
     outside = found[(found < 0) | (found >= classes)]
     if len(outside):
-        raise InputError(f"labels: {int(outside[0])}; write whole numbers from 0 to {classes - 1}")
-    return found.to(_device(scores), torch.int64)
+        raise InputError(f"labels: {outside[0]}; write whole numbers from 0 to {classes - 1}")
+    return torch.from_numpy(found.copy()).to(_device(scores))
 
 
 def _check_scores(scores: Array) -> None:
@@ -365,7 +359,7 @@ def _exact(scores: Array) -> torch.Tensor:
 
 def _tensor(given: Affected) -> torch.Tensor:
     # a copy, since torch wants to be able to write
-    return given.detach() if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given, order="C"))
+    return given.detach() if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given))
 
 
 def _numbers(device: torch.device) -> int:

@@ -173,7 +173,7 @@ def certify(counts: ArrayLike, labels: ArrayLike, touched: int) -> NDArray[np.bo
     found = _counts(counts)
     truth, classes = checked_truth(labels, len(found))[:, None], np.arange(found.shape[1])
     if ((truth < 0) | (truth >= len(classes))).any():
-        raise InputError(f"labels: from {truth.min()} to {truth.max()}; write whole numbers from 0 to {len(classes) - 1}")
+        raise InputError(f"labels: {truth.min()} to {truth.max()}; write whole numbers from 0 to {len(classes) - 1}")
     if touched < 0:
         raise InputError(f"touched: {touched!r}; write a whole number from 0 up")
     needed = found + 2 * touched + (classes < truth)
