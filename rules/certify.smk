@@ -43,6 +43,28 @@ rule certify_multilabel:
         "../workflow/scripts/certify_multilabel.py"
 
 
+rule certify_regions:
+    input:
+        index=rules.prepare.output.index,
+        values=rules.predict_regions.output.values,
+        unsure=rules.predict_regions.output.unsure,
+        record=rules.predict_regions.output.record,
+    output:
+        f"{RESULTS}/certificates/bagcert/{RUN}.parquet",
+    log:
+        f"{LOGS}/certify/bagcert/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/certify/bagcert/{RUN}.tsv"
+    params:
+        dataset=dataset_of,
+        patches=region_patches,
+        code=lambda wildcards: adapter_code("certify_regions.py", *architecture_modules(wildcards)),
+    message:
+        "Certifying region scores: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/certify_regions.py"
+
+
 rule certified:
     input:
         certificates_of(certified_facts()),

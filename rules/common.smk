@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from patchcert import InputError
 from patchcert.datasets.sources import read_sources
+from patchcert.models.names import split
 from patchcert.provenance import code_digest, settings_sha256
 from patchcert.study.config import complete, products, settings_of
 
@@ -44,8 +45,17 @@ ANALYSED_BY = {
     "mask_budgets": ["double_masking", "challenger"],
     "minority_reports": ["double_masking", "minority_reports"],
     "multilabel": ["multilabel"],
+    "bagcert": ["bagcert"],
+    "bagcert_patch_sizes": ["bagcert"],
+    "bagcert_aspect_ratios": ["bagcert"],
+    "bagcert_times": ["bagcert"],
+    "bagcert_attacks": ["bagcert"],
+    "bagcert_outputs": ["bagcert"],
 }
 """The defenses whose certificates an analysis compares, where it is not double masking alone."""
+
+NO_MASKS = "none"
+"""The mask budget of a defense that masks nothing."""
 
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 
@@ -104,7 +114,7 @@ def analysis_facts(name, defense="double_masking"):
     facts = [
         run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
         for block in products(config["analyses"][name])
-        for run, patch, budget in product(runs_of(block), block["patches"], block["budgets"])
+        for run, patch, budget in product(runs_of(block), block["patches"], block.get("budgets", [NO_MASKS]))
     ]
     return once(facts)
 
@@ -117,6 +127,11 @@ def once(facts):
 def certified_facts():
     """The facts of every certificate of the bare snakemake, each once: run, patch, budget and defense."""
     return once([fact for analysis in parts_of(None) for fact in facts_of(analysis)])
+
+
+def masked_facts():
+    """Those of them whose defense masks images."""
+    return [facts for facts in certified_facts() if facts["budget"] != NO_MASKS]
 
 
 def asked_of_classifier(wildcards):
@@ -144,11 +159,13 @@ def artifacts(facts, by_defense, otherwise):
 
 def gathered_of(facts):
     """The joined predictions behind certificates."""
-    return artifacts(facts, {"multilabel": rules.gather_scores.output}, rules.gather_predictions.output)
+    own = {"multilabel": rules.gather_scores.output, "bagcert": rules.predict_regions.output}
+    return artifacts(facts, own, rules.gather_predictions.output)
 
 
 def certificates_of(facts):
-    return artifacts(facts, {"multilabel": rules.certify_multilabel.output}, rules.certify.output)
+    own = {"multilabel": rules.certify_multilabel.output, "bagcert": rules.certify_regions.output}
+    return artifacts(facts, own, rules.certify.output)
 
 
 def every(pattern, facts):
@@ -190,7 +207,7 @@ def loader_module(wildcards):
 
 def architecture_modules(wildcards):
     """The module of a small architecture; timm's own models have none here."""
-    return [] if "." in wildcards.model else [f"patchcert.models.architectures.{wildcards.model}"]
+    return [] if "." in wildcards.model else [f"patchcert.models.architectures.{split(wildcards.model)[0]}"]
 
 
 def data_identity(wildcards):
@@ -299,6 +316,30 @@ def defense_code(wildcards):
 def multilabel_facts(wildcards):
     """The facts of the multi-label certificates of an analysis, whose two files are read one after the other."""
     return [facts for facts in facts_of(wildcards.analysis) if facts["defense"] == "multilabel"]
+
+
+def region_facts(analysis):
+    """The facts of BagCert's certificates of an analysis, with the margin M that each run was trained for."""
+    chosen = [facts for facts in facts_of(analysis) if facts["defense"] == "bagcert"]
+    return [facts | {"margin": config["trainings"][facts["training"]].get("margin")} for facts in chosen]
+
+
+def region_patches(wildcards):
+    """Every patch that an analysis asks a region scorer about."""
+    run = run_of(wildcards)
+    facts = [fact for analysis in config["analyses"] for fact in region_facts(analysis)]
+    return list(dict.fromkeys(fact["patch"] for fact in facts if run.items() <= fact.items()))
+
+
+def timed_regions(wildcards):
+    """A region scorer's run as its times name it, and the patches that its certificates are timed against."""
+    run = run_of(wildcards)
+    facts = [fact for fact in region_facts("bagcert_times") if run.items() <= fact.items()]
+    return {"run": run | {"margin": facts[0]["margin"]}, "patches": list(dict.fromkeys(fact["patch"] for fact in facts))}
+
+
+def attack_files(facts):
+    return every(rules.attack_regions.output[0], facts)
 
 
 def evaluation_code(wildcards):
@@ -522,9 +563,12 @@ def report_inputs(item):
     """The files behind a table, figure or finding, by the frame that is read from them."""
     facts, metrics = facts_shown(item), metrics_of(item.get("analysis", GRID))
     files = {
-        "results": [path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel")],
+        "results": [path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel", "bagcert")],
         "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
         **{frame: [path for defense, path in metrics.items() if defense == "multilabel"] for frame in MULTILABEL_FRAMES},
+        "conditions": [path for defense, path in metrics.items() if defense == "bagcert"],
+        "region_times": every(rules.time_regions.output[0], facts),
+        "attacks": [METRICS_FILE.format(analysis=item.get("analysis", GRID), defense="attacks")],
         "times": every(rules.time_inference.output[0], facts),
         "trainings": every(rules.train.output.record, facts),
         "training_times": every(rules.time_training.output[0], facts),

@@ -39,7 +39,48 @@ rule evaluate_multilabel:
         "../workflow/scripts/evaluate_multilabel.py"
 
 
+rule evaluate_regions:
+    input:
+        lambda wildcards: certificates_of(region_facts(wildcards.analysis)),
+    output:
+        METRICS_FILE.format(analysis="{analysis}", defense="bagcert"),
+    log:
+        f"{LOGS}/evaluate/{{analysis}}/bagcert.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate/{{analysis}}/bagcert.tsv"
+    params:
+        runs=lambda wildcards: region_facts(wildcards.analysis),
+        files=lambda wildcards: [rules.certify_regions.output[0].format(**facts) for facts in region_facts(wildcards.analysis)],
+        confidence=config["evaluate"]["confidence"],
+        code=adapter_code("evaluate_regions.py"),
+    message:
+        "Evaluating BagCert's certificates: {wildcards.analysis}"
+    script:
+        "../workflow/scripts/evaluate_regions.py"
+
+
+rule evaluate_attacks:
+    input:
+        lambda wildcards: attack_files(region_facts(wildcards.analysis)),
+    output:
+        METRICS_FILE.format(analysis="{analysis}", defense="attacks"),
+    log:
+        f"{LOGS}/evaluate/{{analysis}}/attacks.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate/{{analysis}}/attacks.tsv"
+    params:
+        runs=lambda wildcards: region_facts(wildcards.analysis),
+        confidence=config["evaluate"]["confidence"],
+        code=adapter_code("evaluate_attacks.py"),
+    message:
+        "Evaluating attacks: {wildcards.analysis}"
+    script:
+        "../workflow/scripts/evaluate_attacks.py"
+
+
 ruleorder: evaluate_multilabel > evaluate
+ruleorder: evaluate_regions > evaluate
+ruleorder: evaluate_attacks > evaluate
 
 
 rule evaluated:

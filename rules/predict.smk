@@ -67,6 +67,90 @@ rule gather_scores:
         "../workflow/scripts/gather_scores.py"
 
 
+rule predict_regions:
+    input:
+        index=rules.prepare.output.index,
+        pixels=PIXELS,
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+    output:
+        values=f"{RESULTS}/regions/{RUN}/scores.npy",
+        unsure=f"{RESULTS}/regions/{RUN}/unsure.npy",
+        record=f"{RESULTS}/regions/{RUN}/record.json",
+    log:
+        f"{LOGS}/predict_regions/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict_regions/{RUN}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        data=data_identity,
+        training=training_settings,
+        settings={key: config["defenses"]["bagcert"][key] for key in ("numerical_margin", "batch_size")},
+        device=config["device"],
+        code=lambda wildcards: adapter_code("predict_regions.py", *architecture_modules(wildcards)),
+    message:
+        "Scoring the regions of {wildcards.dataset} with {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/predict_regions.py"
+
+
+rule time_regions:
+    input:
+        index=rules.prepare.output.index,
+        pixels=PIXELS,
+        weights=rules.train.output.weights,
+    output:
+        f"{RESULTS}/region_times/{RUN}.json",
+    log:
+        f"{LOGS}/time_regions/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/time_regions/{RUN}.tsv"
+    # all of them, so that nothing else runs while the clock does
+    threads: workflow.cores
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        run=lambda wildcards: timed_regions(wildcards)["run"],
+        patches=lambda wildcards: timed_regions(wildcards)["patches"],
+        images=config["defenses"]["bagcert"]["timed_images"],
+        device=config["device"],
+        code=lambda wildcards: adapter_code("time_regions.py", *architecture_modules(wildcards)),
+    message:
+        "Timing region scores and certificates: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/time_regions.py"
+
+
+rule attack_regions:
+    input:
+        index=rules.prepare.output.index,
+        pixels=PIXELS,
+        weights=rules.train.output.weights,
+    output:
+        f"{RESULTS}/attacks/{RUN}/patch-{{patch}}.parquet",
+    log:
+        f"{LOGS}/attack_regions/{RUN}/patch-{{patch}}.log",
+    benchmark:
+        f"{BENCHMARKS}/attack_regions/{RUN}/patch-{{patch}}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        images=config["defenses"]["bagcert"]["attacked_images"],
+        steps=config["defenses"]["bagcert"]["attack_steps"],
+        device=config["device"],
+        code=lambda wildcards: adapter_code("attack_regions.py", *architecture_modules(wildcards)),
+    message:
+        "Attacking {wildcards.model} on {wildcards.dataset}: {wildcards.training}, seed {wildcards.seed}, patch {wildcards.patch}"
+    script:
+        "../workflow/scripts/attack_regions.py"
+
+
 rule time_inference:
     input:
         index=rules.prepare.output.index,
@@ -100,5 +184,5 @@ rule predicted:
     input:
         every(rules.time_inference.output[0], analysis_facts("mask_budgets") if "mask_budgets" in parts_of(None) else []),
         # the shards too: one that was deleted is predicted again
-        list(dict.fromkeys(shard for facts in certified_facts() for shard in gather.shard(rules.predict.output[0], **facts))),
+        list(dict.fromkeys(shard for facts in masked_facts() for shard in gather.shard(rules.predict.output[0], **facts))),
         gathered_of(certified_facts()),

@@ -30,6 +30,7 @@ from patchcert.provenance import environment, file_sha256, settings_sha256, writ
 from patchcert.scores import ScorePredictions
 from patchcert.study import shards
 from patchcert.study.shards import Job, predict_shard, shard_of
+from patchcert.study.trained import Trained
 
 torch.set_num_threads(1)
 
@@ -76,7 +77,8 @@ def make_job(folder: Path, mode: str = "matrix") -> Job:
     model.head.fc.bias.data[6] = 6.0  # so that some certificates hold, and some fail under two masks only
     registry.save_weights(model, weights)
     write_json(record, {"identity": {"model": "small_convnext", "settings": TRAINING, "seed": 0, "data": "d", "code": "t"}})
-    return Job("small_convnext", weights, record, TRAINING, 0, 10, MASKS, ENGINE, mode, ALGORITHMS, "cpu", "d", "c")
+    classifier = Trained("small_convnext", weights, record, TRAINING, 0, 10, (32, 32), "d")
+    return Job(classifier, MASKS, ENGINE, mode, ALGORITHMS, "cpu", "c")
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -106,8 +108,7 @@ def normalised(images: Held) -> torch.Tensor:
 
 def test_a_shard_holds_what_the_engine_says(job: Job, undisturbed: bytes, tmp_path: Path) -> None:
     stored = load(undisturbed, tmp_path)
-    model = registry.build("small_convnext", 10, (32, 32))
-    registry.load_weights(model, job.weights)
+    model = job.classifier.load()
     engine, blocks = Engine(model, MASKS, batch_size=4), [IMAGES.part(slice(start, start + 3)) for start in (0, 3, 6)]
     if job.mode == "matrix":
         parts = [engine.matrix(normalised(block)) for block in blocks]
@@ -128,8 +129,7 @@ def test_extrema_are_stored_block_by_block_as_well(tmp_path: Path) -> None:
     job = make_job(tmp_path, "extrema")
     predict_shard(job, IMAGES, 3, tmp_path / "1-of-1.npz", tmp_path / "scratch")
     stored = ScorePredictions.load(tmp_path / "1-of-1.npz")
-    model = registry.build("small_convnext", 10, (32, 32))
-    registry.load_weights(model, job.weights)
+    model = job.classifier.load()
     expected = Engine(model, MASKS).scores(normalised(IMAGES))
     assert stored.image_ids.tolist() == IMAGES.ids.tolist()
     np.testing.assert_allclose(stored.unmasked, expected.unmasked, atol=1e-5)
@@ -159,7 +159,7 @@ def test_both_modes_store_what_gives_the_same_certificates_and_answers(tmp_path:
 def test_a_shard_says_what_it_depends_on(job: Job, undisturbed: bytes, tmp_path: Path) -> None:
     assert load(undisturbed, tmp_path).identity == {
         "model": "small_convnext",
-        "weights_sha256": file_sha256(job.weights),
+        "weights_sha256": file_sha256(job.classifier.weights),
         "masks": {"image_size": [32, 32], "boxes_sha256": settings_sha256(MASKS.base_boxes), "patches": 1},
         "engine": ENGINE,
         "mode": job.mode,
@@ -400,11 +400,12 @@ def test_shards_partition_the_images_in_order_and_evenly(count: int) -> None:
 def test_weights_that_were_trained_otherwise_are_refused(
     job: Job, tmp_path: Path, change: dict[str, Any], found: str, wanted: str
 ) -> None:
+    otherwise = dataclasses.replace(job, classifier=dataclasses.replace(job.classifier, **change))
     with pytest.raises(InputError) as caught:
-        predict_shard(dataclasses.replace(job, **change), IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
+        predict_shard(otherwise, IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
     assert str(caught.value) == (
-        f"{job.weights}: trained with {found}, and the study asks for {wanted}; delete the file, or restore the one that "
-        "belongs to this configuration"
+        f"{job.classifier.weights}: trained with {found}, and the study asks for {wanted}; delete the file, or restore the one "
+        "that belongs to this configuration"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -413,7 +414,7 @@ def test_a_classifier_that_gives_no_numbers_is_refused(job: Job, tmp_path: Path)
     model = registry.build("small_convnext", 10, (32, 32))
     next(model.parameters()).data.fill_(torch.nan)
     registry.save_weights(model, tmp_path / "w.safetensors")
-    broken = dataclasses.replace(job, weights=tmp_path / "w.safetensors")
+    broken = dataclasses.replace(job, classifier=dataclasses.replace(job.classifier, weights=tmp_path / "w.safetensors"))
     with pytest.raises(InputError, match="not finite"):
         predict_shard(broken, IMAGES, 3, tmp_path / "a.npz", tmp_path / "scratch")
     assert not (tmp_path / "a.npz").exists()

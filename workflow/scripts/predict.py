@@ -10,6 +10,7 @@ from patchcert.device import own_gpus
 from patchcert.masks import masks_from_text
 from patchcert.study.adapter import job
 from patchcert.study.shards import Job, predict_shard, shard_of
+from patchcert.study.trained import Trained
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -19,19 +20,14 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     dataset, wildcards, params = snakemake.params.dataset, snakemake.wildcards, snakemake.params
+    files = snakemake.input.weights, snakemake.input.record
     task = Job(
-        model=wildcards.model,
-        weights=Path(snakemake.input.weights),
-        record=Path(snakemake.input.record),
-        training=params.training,
-        seed=int(wildcards.seed),
-        classes=dataset["classes"],
+        classifier=Trained.of(dict(wildcards), dataset, *files, params.training, params.data),
         masks=masks_from_text(tuple(dataset["image_size"]), wildcards.patch, wildcards.budget),
         engine=params.engine,
         mode=params.asked["mode"],
         algorithms=tuple(params.asked["algorithms"]),
         device=params.device,
-        data=params.data,
         code=params.code,
     )
     images = shard_of(open_split(snakemake.input.index, snakemake.input.pixels, "test"), wildcards.scatteritem)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from patchcert.metrics import METRICS
+from patchcert.models.names import split
 from patchcert.provenance import read_json
 from patchcert.report.ledger import read_ledger
 
@@ -18,6 +19,13 @@ SHARE = ["percent", "low", "high", "hits", "total"]
 COUNTS = ["near_flips", "passes", "pairs"]
 MULTILABEL = ("points", "areas", "attackers", "classes", "class_points")
 """The tables of :func:`patchcert.evaluation.multilabel.measures`."""
+OUTPUTS = {
+    "small_bagcert_sigmoid": "sigmoid",
+    "small_bagcert_softmax": "softmax",
+    "small_block_smoothing": "votes",
+    "small_column_smoothing": "votes",
+}
+"""What the region scores of a model are, where they are not steps."""
 Paths = Sequence[str | Path]
 
 
@@ -26,7 +34,8 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
 
     Args:
         files: paths by the name of the frame: ``results``, ``reports`` and those of ``MULTILABEL`` (metrics files), ``times``,
-            ``trainings`` (records), ``training_times``, ``ledger``, and ``images`` (a certificate for each of the facts, then
+            ``trainings`` (records), ``training_times``, ``conditions`` and ``attacks`` (metrics files of region scorers),
+            ``region_times``, ``ledger``, and ``images`` (a certificate for each of the facts, then
             the image indexes).
         facts: ``FACTS`` and ``defense`` of each certificate that is shown.
     """
@@ -36,6 +45,9 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "reports": lambda paths: _shown(pd.concat([read_curves(path) for path in paths], ignore_index=True), shown),
         "times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "trainings": lambda paths: pd.DataFrame([_training(path) for path in paths]),
+        "conditions": lambda paths: scorers(_shown(pd.concat([read_shares(path) for path in paths], ignore_index=True), shown)),
+        "attacks": lambda paths: scorers(_shown(pd.concat([read_shares(path) for path in paths], ignore_index=True), shown)),
+        "region_times": lambda paths: pd.concat([scorers(read_times(path)) for path in paths], ignore_index=True),
         **{name: partial(_multilabel, name, shown) for name in MULTILABEL},
         "training_times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "ledger": lambda paths: read_ledger(paths[0]),
@@ -68,6 +80,33 @@ def read_curves(path: str | Path) -> pd.DataFrame:
         for run in read_json(path)["runs"]
     ]
     return pd.concat(runs, ignore_index=True)
+
+
+def read_shares(path: str | Path) -> pd.DataFrame:
+    """Long form of the metrics of region scorers, one row a run, patch and metric.
+
+    The columns are ``FACTS``, ``defense``, ``metric``, the fields of :class:`patchcert.metrics.Share`, and ``margin``, the M
+    that the run was trained for, if any.
+    """
+    rows = [
+        {fact: run[fact] for fact in [*FACTS, "defense", "margin"]} | {"metric": metric} | found
+        for run in read_json(path)["runs"]
+        for metric, found in run.items()
+        if isinstance(found, dict)
+    ]
+    return pd.DataFrame(rows)
+
+
+def scorers(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of region scorers with what their names say: ``receptive_field``, if any, ``output`` and ``defense``."""
+    families, fields = zip(*(split(model) for model in table["model"]), strict=True)
+    outputs = pd.Series([OUTPUTS.get(family, "heaviside") for family in families], index=table.index)
+    return table.assign(
+        receptive_field=pd.to_numeric(pd.Series(fields, index=table.index), errors="coerce"),
+        output=outputs,
+        margin=pd.to_numeric(table["margin"], errors="coerce"),
+        defense=outputs.map(lambda output: "derandomized_smoothing" if output == "votes" else "bagcert"),
+    )
 
 
 def read_multilabel(path: str | Path, name: str) -> pd.DataFrame:

@@ -52,6 +52,9 @@ PATCHES_DRAWN_TO_SCALE = ("mask_set", "overestimated_patch", "large_patches")
 LOADERS_OF_SEVERAL_LABELS = ("coco", "voc2007")
 """Loaders of datasets whose images have any number of labels."""
 
+WITHOUT_MASKS = "bagcert"
+"""What the names of analyses begin with whose defense masks nothing."""
+
 
 @cache
 def schema() -> dict[str, Any]:
@@ -213,6 +216,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     ]
     for name, analysis in config["analyses"].items():
         own, *further = products(analysis)
+        yield from _mask_faults(name, analysis)
         blocks.append((["analyses", name], own))
         blocks += [(["analyses", name, "also", number], block) for number, block in enumerate(further)]
         if analysis["target"] is not None:
@@ -229,6 +233,16 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _size_faults(path, block, config)
             yield from _label_faults(path, block, config)
     yield from _undrawable(config["analyses"])
+
+
+def _mask_faults(name: str, analysis: Mapping[str, Any]) -> Iterator[str]:
+    """Mask budgets that an analysis needs and lacks, or has and does not need."""
+    key = _key(["analyses", name, "budgets"])
+    if not name.startswith(WITHOUT_MASKS):
+        if "budgets" not in analysis:
+            yield f"{key}: missing; write for example budgets: [[3, 3], [6, 6]]"
+    elif any("budgets" in block for block in products(analysis)):
+        yield f"{key}: region scorers are not masked; take the key out"
 
 
 def _label_faults(path: list[str | int], block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,6 @@ on where it stopped.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -17,14 +16,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from patchcert import InputError
 from patchcert.datasets.index import Images, Split
 from patchcert.masks import MaskSet
 from patchcert.models import registry
 from patchcert.predict import Engine
 from patchcert.predictions import Predictions
-from patchcert.provenance import environment, file_sha256, read_json, settings_sha256
+from patchcert.provenance import environment, settings_sha256
 from patchcert.scores import ScorePredictions
+from patchcert.study.trained import Trained
 
 LOG = logging.getLogger(__name__)
 
@@ -34,33 +33,21 @@ class Job:
     """What a shard's predictions depend on beside its images.
 
     Attributes:
-        model: name of the classifier.
-        weights: its safetensors file.
-        record: the JSON record beside the weights.
-        training: settings that the weights must have been trained with.
-        seed: seed that they must have been trained with.
-        classes: number of labels.
+        classifier: the trained classifier.
         masks: the mask set.
         engine: ``fill``, ``dtype``, ``batch_size`` and ``compiled`` of :class:`patchcert.predict.Engine`.
         mode: ``matrix`` or ``certificate``, or ``extrema`` for a multi-label classifier.
         algorithms: inference algorithms whose answers certificate mode provides for.
         device: ``cpu`` or ``cuda``.
-        data: digest of what the images, labels and splits depend on.
         code: digest of the code that predicts.
     """
 
-    model: str
-    weights: Path
-    record: Path
-    training: Mapping[str, Any]
-    seed: int
-    classes: int
+    classifier: Trained
     masks: MaskSet
     engine: Mapping[str, Any]
     mode: str
     algorithms: tuple[str, ...]
     device: str
-    data: str
     code: str
 
     def identity(self) -> dict[str, Any]:
@@ -69,23 +56,7 @@ class Job:
         Raises:
             InputError: the weights were trained with other settings than the study asks for.
         """
-        trained = read_json(self.record)["identity"]
-        found, wanted = (
-            {"model": model, "seed": seed, "data": data} | {f"settings.{key}": value for key, value in settings.items()}
-            for model, seed, data, settings in (
-                (trained["model"], trained["seed"], trained["data"], trained["settings"]),
-                (self.model, self.seed, self.data, self.training),
-            )
-        )
-        for key in dict.fromkeys([*wanted, *found]):
-            if found.get(key) != wanted.get(key):
-                raise InputError(
-                    f"{self.weights}: trained with {key} {json.dumps(found.get(key))}, and the study asks for "
-                    f"{json.dumps(wanted.get(key))}; delete the file, or restore the one that belongs to this configuration"
-                )
-        return {
-            "model": self.model,
-            "weights_sha256": file_sha256(self.weights),
+        return self.classifier.identity() | {
             "masks": {
                 "image_size": list(self.masks.image_size),
                 "boxes_sha256": settings_sha256(self.masks.base_boxes),
@@ -95,7 +66,6 @@ class Job:
             "mode": self.mode,
             "algorithms": list(self.algorithms),
             "device": self.device,
-            "data": self.data,
             "code": self.code,
             "versions": environment("torch", "timm", "numpy"),
         }
@@ -140,10 +110,8 @@ def predict_shard(job: Job, images: Split, block_size: int, output: Path, scratc
 def _predict_blocks(
     job: Job, images: Split, block_size: int, missing: Sequence[tuple[int, Path]], identity: Mapping[str, Any]
 ) -> None:
-    model = registry.build(job.model, job.classes, job.masks.image_size)
-    registry.load_weights(model, job.weights)
-    normalise = registry.normalisation(job.model)
-    engine = Engine(model, job.masks, device=job.device, **job.engine)
+    normalise = registry.normalisation(job.classifier.model)
+    engine = Engine(job.classifier.load(), job.masks, device=job.device, **job.engine)
     left = sum(len(images.part(slice(start, start + block_size))) for start, _ in missing)
     began, done = time.perf_counter(), 0
     with tqdm(total=left, unit="image", desc="predicting", disable=None) as progress:
