@@ -85,10 +85,12 @@ def strongest_patches(
     )
     for place in range(places.shape[1]):
         for part in torch.arange(len(images), device=images.device).split(batch_size):
-            noise = torch.rand(images[part].shape, generator=generator).to(images.device)  # also where none is needed any more
-            rows = part[~best.succeeded[part]]
+            # noise for those that have fallen, too: it must not depend on how the others fare
+            noise = torch.rand((len(part), *images.shape[1:]), generator=generator).to(images.device)
+            standing = ~best.succeeded[part]
+            rows = part[standing]
             inside = box_pixels(places[rows.cpu().numpy(), place], (images.shape[2], images.shape[3]), images.device)[:, None]
-            shown = torch.where(inside, noise[~best.succeeded[part]], images[rows])
+            shown = torch.where(inside, noise[standing], images[rows])
             for step in range(steps + 1):
                 if not len(rows):
                     break
@@ -134,7 +136,8 @@ def targeted(
 
     For class scores between 0 and 1 that is the paper's margin loss with M = 1, its one rival fixed to the target; without the
     bound M it has a gradient for every other classifier, too. Heaviside steps have that of their surrogate. An attack has
-    succeeded where the answer is not the label, whether or not it is the target; a tie is answered by the smallest label.
+    succeeded where the answer is not the label, whether or not it is the target; a tie is answered by the smallest label. An
+    image whose answer is wrong without a patch may come out of it right: what is robust is right before and after.
 
     Args:
         classify: the classifier, in evaluation mode; :meth:`patchcert.models.registry.Normalisation.of_unit` makes of images
