@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from patchcert.cli import main
-from patchcert.defenses import double_masking
+from patchcert.defenses import bagcert, double_masking
 from patchcert.masks import covering_shapes, mask_set, multi_patch_set, shape_set, strided_mask_set
 from patchcert.predictions import expand_pairs
+from patchcert.receptive_field import ReceptiveField
 
 LABELS = np.array([1, 0, 1])
 PAIRS = np.array([[1, 1, 1], [0, 0, 2], [1, 1, 1]])
@@ -61,9 +62,44 @@ def test_certify_answers_as_the_package(tmp_path, capsys, shape):
     assert "certified accuracy: 66.7 %" in capsys.readouterr().out
 
 
+SCORES = np.random.default_rng(0).random((6, 3, 8, 8)) < np.array([0.9, 0.2, 0.2])[:, None, None]
+LAYERS = ["--layers", "3,2,1", "1,1,0", "--image", "16", "16"]
+
+
+@pytest.mark.parametrize(
+    ("threat", "patch"), [(["--patch", "3", "5"], (3, 5)), (["--area", "4"], [(1, 4), (2, 2), (4, 1)])], ids=["patch", "area"]
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_certify_takes_region_scores(tmp_path, capsys, packed, threat, patch):
+    labels = np.array([0, 0, 0, 1, 0, 0])
+    if packed:
+        np.savez(tmp_path / "all.npz", scores=SCORES, labels=labels)
+        files = [str(tmp_path / "all.npz")]
+    else:
+        np.save(tmp_path / "scores.npy", SCORES)
+        np.save(tmp_path / "labels.npy", labels)
+        files = [str(tmp_path / "scores.npy"), str(tmp_path / "labels.npy")]
+    assert main(["certify", *files, *LAYERS, *threat, "--output", str(tmp_path / "out.csv")]) == 0
+    table, printed = pd.read_csv(tmp_path / "out.csv"), capsys.readouterr().out
+    affected = ReceptiveField([(3, 2, 1), (1, 1, 0)]).affected((16, 16), (8, 8), patch)
+    for condition in ("3.2", "3.3"):
+        certified = bagcert.certify(SCORES, labels, affected, condition)
+        assert table[f"certified_{condition.replace('.', '_')}"].tolist() == certified.tolist()
+        assert f"certified accuracy by condition {condition}: {100 * certified.mean():.1f} %" in printed
+    assert table["answer"].tolist() == bagcert.infer(SCORES).tolist()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["certify", "scores.npy", "labels.npy", "--layers", "3,2", "--image", "16", "16", "--area", "4"], "--layers: '3,2'"),
+        (["certify", "scores.npy", "labels.npy", *LAYERS], "--patch or --area: missing"),
+        (["certify", "scores.npy", "labels.npy", "--layers", "3,1,1", "--patch", "3", "3"], "--image: missing"),
+        (["certify", "pairs.npy", "labels.npy", "--area", "4"], "--patch or --area: is for region scores"),
+        (
+            ["certify", "scores.npy", "labels.npy", "--layers", "3,1,1", "--image", "16", "16", "--area", "4"],
+            "output_size: (8, 8)",
+        ),
         (["masks", "--image", "4", "4", "--patch", "5", "5", "--budget", "2", "2"], "patch_size 5x5"),
         (["masks", "--image", "4", "4", "--area", "4", "--stride", "2", "2"], "write --budget in its place"),
         (["masks", "--image", "4", "4", "--patch", "2", "2", "--stride", "2", "2", "--patches", "0"], "patches: 0"),
@@ -82,6 +118,7 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys, arguments, me
     np.save("pairs.npy", PAIRS)
     np.save("four.npy", np.zeros((3, 4), dtype=int))
     np.save("labels.npy", LABELS)
+    np.save("scores.npy", SCORES[:3])
     np.savez("all.npz", pair_labels=expand_pairs(PAIRS, 2), labels=LABELS)
     np.savez("other.npz", something=LABELS)
     (tmp_path / "text.npy").write_text("no numbers")

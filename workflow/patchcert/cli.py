@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from patchcert import InputError, __version__
 from patchcert.defenses import double_masking
-from patchcert.masks import covering_shapes, mask_set, multi_patch_set, shape_set, strided_mask_set
+from patchcert.masks import (
+    covering_shapes,
+    mask_set,
+    multi_patch_set,
+    patch_sizes_from_text,
+    shape_set,
+    strided_mask_set,
+)
 from patchcert.predictions import expand_pairs, masks_of_pairs
 from patchcert.provenance import whole_file
 
@@ -60,15 +67,27 @@ def _parser() -> argparse.ArgumentParser:
         "certify",
         help="certify images from labels that you predicted anywhere",
         description="Double masking on stored predictions: the defended label of every image, and whether it is certified "
-        "against every patch that your mask set covers.",
+        "against every patch that your mask set covers. With --layers BagCert on stored region scores: whether a patch can "
+        "change the answer that the sums of the scores give.",
     )
     certify.add_argument(
         "predictions",
         type=Path,
         help=".npy of whole numbers, [images, masks, masks] or [images, pairs] in the order (0,0) (0,1) ... (1,1) ...; or an "
-        ".npz with that array as pair_labels and the true labels as labels",
+        ".npz with that array as pair_labels and the true labels as labels; with --layers region scores from 0 to 1, [images, "
+        "classes, rows, columns], in a .npy, or in an .npz as scores",
     )
     certify.add_argument("labels", type=Path, nargs="?", help=".npy of true labels, [images]; not with an .npz")
+    certify.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="KERNEL,STRIDE,PADDING",
+        help="convolutions and poolings of your region scorer, from the image on, the same along both axes",
+    )
+    certify.add_argument("--image", help="with --layers: size of the image, pixels", **size)
+    threat = certify.add_mutually_exclusive_group()
+    threat.add_argument("--patch", help="with --layers: size of the patch, pixels", **size)
+    threat.add_argument("--area", type=int, metavar="PIXELS", help="with --layers: every rectangle of at most so many pixels")
     certify.add_argument("--output", type=Path, help="CSV file to write, one row an image")
     certify.add_argument("--confidence", type=float, default=0.95, help="level of the intervals (default: %(default)s)")
     certify.set_defaults(command=_certify)
@@ -147,35 +166,84 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _certify(options: argparse.Namespace) -> None:
-    from patchcert.metrics import share  # SciPy is imported only where it is needed
-
-    pair_labels, labels = _read(options.predictions, options.labels)
     if not 0 < options.confidence < 1:
         raise InputError(f"--confidence: {options.confidence}; write a number between 0 and 1, such as 0.95")
+    needed = {"--image": options.image, "--patch or --area": options.patch or options.area}
+    for name, value in needed.items():
+        if bool(value) != bool(options.layers):
+            raise InputError(
+                f"{name}: missing; region scores are certified against a patch in an image"
+                if options.layers
+                else f"{name}: is for region scores; write --layers too, or leave it out"
+            )
+    if options.layers:
+        _certify_regions(options)
+    else:
+        _certify_pairs(options)
+
+
+def _certify_regions(options: argparse.Namespace) -> None:
+    from patchcert.defenses import bagcert  # torch is imported only where it is needed
+    from patchcert.receptive_field import ReceptiveField
+
+    scores, labels = _read(options.predictions, options.labels, "scores")
+    image = tuple(options.image)
+    field = ReceptiveField([_layer(text) for text in options.layers])
+    patch = f"area-{options.area}" if options.area else "x".join(map(str, options.patch))
+    affected = field.affected(image, scores.shape[2:], patch_sizes_from_text(image, patch))
+    answer, margins = bagcert.infer(scores), bagcert.margins(scores, labels, affected)
+    leads = {"lead_3_2": margins.condition_3_2, "lead_3_3": margins.condition_3_3}
+    _tell(
+        options,
+        {"label": labels, "answer": answer} | leads | {f"certified_{name[-3:]}": lead > 0 for name, lead in leads.items()},
+        {"clean accuracy": answer == labels}
+        | {f"certified accuracy by condition {name[-3:].replace('_', '.')}": lead > 0 for name, lead in leads.items()},
+    )
+
+
+def _layer(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise InputError(f"--layers: {text!r}; write kernel, stride and padding of each layer, such as 3,1,1 1,1,0")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def _certify_pairs(options: argparse.Namespace) -> None:
+    pair_labels, labels = _read(options.predictions, options.labels, "pair_labels")
     if pair_labels.ndim == 2:
         pair_labels = expand_pairs(pair_labels, masks_of_pairs(pair_labels.shape[1]))
     decision = double_masking.decide(pair_labels)
     certified = double_masking.certify(pair_labels, labels)
+    _tell(
+        options,
+        {"label": labels, "defended": decision.labels, "case": decision.cases, "certified": certified},
+        {"clean accuracy of the defense": decision.labels == labels, "certified accuracy": certified},
+    )
+
+
+def _tell(options: argparse.Namespace, columns: dict[str, NDArray[Any]], shares: dict[str, NDArray[np.bool_]]) -> None:
+    """Write what was found of each image, if that is asked, and print shares with their intervals."""
+    from patchcert.metrics import share  # SciPy is imported only where it is needed
+
     if options.output:
-        columns = {"label": labels, "defended": decision.labels, "case": decision.cases, "certified": certified}
         with whole_file(options.output) as temporary:
             pd.DataFrame(columns).to_csv(temporary, index_label="image", lineterminator="\n")
-    for name, hits in (("clean accuracy of the defense", decision.labels == labels), ("certified accuracy", certified)):
+    for name, hits in shares.items():
         found = share(hits, options.confidence)
         print(f"{name}: {found.percent:.1f} % [{found.low:.1f}, {found.high:.1f}], {found.hits} of {found.total} images")
 
 
-def _read(predictions: Path, labels: Path | None) -> tuple[NDArray[Any], NDArray[Any]]:
+def _read(predictions: Path, labels: Path | None, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     if predictions.suffix == ".npz":
         if labels is not None:
             raise InputError(f"{labels}: the .npz holds the true labels already; leave this file out")
         stored = _load(predictions)
-        missing = {"pair_labels", "labels"} - set(stored)
+        missing = {name, "labels"} - set(stored)
         if missing:
             raise InputError(
                 f"{predictions}: no array named {', '.join(sorted(missing))}; it has {', '.join(stored) or 'none'}"
             )
-        return stored["pair_labels"], stored["labels"]
+        return stored[name], stored["labels"]
     if labels is None:
         raise InputError(f"{predictions}: its true labels are missing; write patchcert certify {predictions} labels.npy")
     return _load(predictions), _load(labels)
