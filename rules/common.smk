@@ -45,6 +45,7 @@ ANALYSED_BY = {
     "mask_budgets": ["double_masking", "challenger"],
     "minority_reports": ["double_masking", "minority_reports"],
     "multilabel": ["multilabel"],
+    "defenses": ["double_masking", "bagcert"],
     "bagcert": ["bagcert"],
     "bagcert_patch_sizes": ["bagcert"],
     "bagcert_aspect_ratios": ["bagcert"],
@@ -108,12 +109,16 @@ def grid_facts():
 
 
 def analysis_facts(name, defense="double_masking"):
-    """The facts of every certificate that an analysis needs of a defense; none where it is not configured."""
+    """The facts of every certificate that an analysis needs of a defense; none where it is not configured.
+
+    What names no mask budgets is for BagCert, which masks nothing, and what names some for the others.
+    """
     if name not in config["analyses"]:
         return []
     facts = [
         run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
         for block in products(config["analyses"][name])
+        if ("budgets" in block) != (defense == "bagcert")
         for run, patch, budget in product(runs_of(block), block["patches"], block.get("budgets", [NO_MASKS]))
     ]
     return once(facts)
@@ -254,7 +259,8 @@ def run_of(wildcards):
 def timed_masks(wildcards):
     """Patch and budget of every mask set under which a run's answers are timed."""
     run = run_of(wildcards)
-    return [(fact["patch"], fact["budget"]) for fact in analysis_facts("mask_budgets") if run.items() <= fact.items()]
+    facts = [*analysis_facts("mask_budgets"), *analysis_facts("defenses")]
+    return list(dict.fromkeys((fact["patch"], fact["budget"]) for fact in facts if run.items() <= fact.items()))
 
 
 def timed_trainings(wildcards):
@@ -334,7 +340,8 @@ def region_patches(wildcards):
 def timed_regions(wildcards):
     """A region scorer's run as its times name it, and the patches that its certificates are timed against."""
     run = run_of(wildcards)
-    facts = [fact for fact in region_facts("bagcert_times") if run.items() <= fact.items()]
+    timed = [*region_facts("bagcert_times"), *region_facts("defenses")]
+    facts = [fact for fact in timed if run.items() <= fact.items()]
     return {"run": run | {"margin": facts[0]["margin"]}, "patches": list(dict.fromkeys(fact["patch"] for fact in facts))}
 
 
@@ -430,6 +437,11 @@ TABLES = {
         "caption": "Area under the precision-recall curve of the best and of the worst class by the certified area (Table IV of the Multi-Label PatchCleanser paper, ML, which chose a good and a bad one).",
         "reads": ["classes", "ledger"],
         "analysis": "multilabel",
+    },
+    "defenses": {
+        "caption": "Defenses on the same test images against the same patch: accuracy on clean images, certified accuracy (of BagCert by condition 3.2), and what one answer and one certificate take, one image at a time for double masking and in batches for BagCert. A certificate of double masking takes forward passes, of which there is the mean of the images, one of BagCert no more than the sums of region scores.",
+        "reads": ["results", "times", "conditions", "region_times"],
+        "analysis": "defenses",
     },
     "training_throughput": {
         "caption": "What a training step costs: time for each image, split into the search for masks and the step on the masked copies, and their sum as a ratio to what the step and as many forward passes alone would take.",
@@ -567,9 +579,9 @@ def report_inputs(item):
         "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
         **{frame: [path for defense, path in metrics.items() if defense == "multilabel"] for frame in MULTILABEL_FRAMES},
         "conditions": [path for defense, path in metrics.items() if defense == "bagcert"],
-        "region_times": every(rules.time_regions.output[0], facts),
+        "region_times": every(rules.time_regions.output[0], [fact for fact in facts if fact["budget"] == NO_MASKS]),
         "attacks": [METRICS_FILE.format(analysis=item.get("analysis", GRID), defense="attacks")],
-        "times": every(rules.time_inference.output[0], facts),
+        "times": every(rules.time_inference.output[0], [fact for fact in facts if fact["budget"] != NO_MASKS]),
         "trainings": every(rules.train.output.record, facts),
         "training_times": every(rules.time_training.output[0], facts),
         "images": certificates_of(facts) + every(rules.prepare.output.index, facts),
