@@ -124,6 +124,33 @@ def test_class_scores_are_the_means_of_scores_between_zero_and_one(output: str) 
     assert torch.allclose(scores.sum(dim=1), torch.ones(6, 5, 4)) == (output == "softmax")
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_scores_of_a_step_are_unsure_near_it_and_others_never(output: str) -> None:
+    torch.manual_seed(0)
+    family = "small_bagcert" if output == "heaviside" else f"small_bagcert_{output}"
+    model, images = registry.build(f"{family}_rf7", 4, (32, 32)).eval(), torch.randn(3, 3, 32, 32)
+    assert isinstance(model, RegionVote)
+    with torch.inference_mode():
+        logits, scores = model.scorer.logits(images), model.scores(images)
+        margin = logits.abs().median().item()
+        said, unsure = model.scores_and_unsure(images, margin)
+    torch.testing.assert_close(scores, OUTPUTS[output](logits))
+    assert torch.equal(said, scores)
+    expected = logits.abs() < margin if output == "heaviside" else torch.zeros_like(scores, dtype=torch.bool)
+    assert torch.equal(unsure, expected)
+
+
+def test_what_a_patch_reaches_follows_from_the_layers_and_the_size_of_the_image() -> None:
+    """Stride 2, kernel 5 and padding 2: output o sees pixels 2 o - 2 to 2 o + 2."""
+    model = registry.build("small_bagcert_rf5", 4, (32, 32))
+    assert isinstance(model, RegionVote)
+    places = model.places((8, 4), (7, 4))
+    assert places.outputs.tolist() == model.affected((8, 4), (7, 4)).tolist() == [[0, 4, 0, 2]]
+    assert places.patches.tolist() == [[0, 7, 0, 4]]
+    rows = [[0, 2], [0, 3], [1, 3], [1, 4], [2, 4], [3, 4]]
+    assert model.affected((8, 4), [(1, 4)]).tolist() == [[*each, 0, 2] for each in rows]
+
+
 def test_shaken_paths_share_the_forward_and_the_backward_pass_by_two_random_numbers() -> None:
     torch.manual_seed(3)
     one, other = torch.ones(4, 2, 3, 3, requires_grad=True), torch.zeros(4, 2, 3, 3, requires_grad=True)

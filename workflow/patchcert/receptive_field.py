@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,11 +28,12 @@ class Places(NamedTuple):
     """The distinct sets of outputs that a patch can reach, and for each of them a patch that reaches it.
 
     Attributes:
-        outputs: R(l) as boxes of outputs, int64 [P, 4]: top, bottom, left, right, half-open; zeros where it is empty.
+        outputs: R(l) as boxes of outputs, int64 [P, 4]: top, bottom, left, right, half-open; zeros where it is empty. Of layers
+            it is a box always; of other region scorers as maps, bool [P, h, w].
         patches: the first patch l that has it, int64 [P, 4]: top, bottom, left, right, half-open, pixels.
     """
 
-    outputs: NDArray[np.int64]
+    outputs: NDArray[Any]
     patches: NDArray[np.int64]
 
 
@@ -120,14 +121,19 @@ class ReceptiveField:
                 f"output_size: {tuple(output_size)}, but these layers make {made} of an image of {tuple(image_size)} pixels; "
                 "write the layers of the network that scores the regions"
             )
-        sizes = np.atleast_2d(np.array(patch_sizes))
-        if sizes.size == 0 or sizes.shape[1:] != (2,):
-            raise InputError(f"patch_sizes: {patch_sizes!r}; write rows and columns, such as [5, 5], or a list of such sizes")
         found = []
-        for rows, columns in sizes.tolist():
-            patches = patch_positions(image_size, (rows, columns))
+        for size in checked_patch_sizes(patch_sizes):
+            patches = patch_positions(image_size, size)
             found.append(_distinct(Places(self.reached(image_size, patches), patches), made))
         return _distinct(Places(*map(np.concatenate, zip(*found, strict=True))), made)
+
+
+def checked_patch_sizes(patch_sizes: Size | Sequence[Size]) -> list[Size]:
+    """Rows and columns of each size a patch may have, of one size or of a list of them, or an InputError."""
+    sizes = np.atleast_2d(np.array(patch_sizes))
+    if sizes.size == 0 or sizes.shape[1:] != (2,):
+        raise InputError(f"patch_sizes: {patch_sizes!r}; write rows and columns, such as [5, 5], or a list of such sizes")
+    return [(rows, columns) for rows, columns in sizes.tolist()]
 
 
 def checked_boxes(name: str, boxes: NDArray[np.generic], size: Size) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ describes it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -108,15 +109,28 @@ class Ablation:
                 f"images: {images.dtype} of shape {tuple(images.shape)}; write floating-point numbers from 0 to 1, "
                 f"[images, channels, {self.image_size[0]}, {self.image_size[1]}]"
             )
-        return self._copies(torch.cat([images, 1 - images], dim=1))
+        return self._copies(encoded(images))
 
-    def _copies(self, encoded: torch.Tensor) -> Iterator[torch.Tensor]:
-        rows, columns = (torch.arange(pixels, device=encoded.device) for pixels in self.image_size)
-        for row in range(self.places[0]):
-            in_rows = (rows - row) % len(rows) < (self.kept if self.kind == "block" else len(rows))
-            for column in range(self.places[1]):
-                in_columns = (columns - column) % len(columns) < self.kept
-                yield torch.where(in_rows[:, None] & in_columns, encoded, 0)
+    def _copies(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        for place in torch.arange(math.prod(self.places), device=images.device):
+            yield torch.where(self.pixels(place), images, 0)
+
+    def pixels(self, places: torch.Tensor) -> torch.Tensor:
+        """What the copies at some places keep, bool [..., H, W], on the device of the places.
+
+        Args:
+            places: numbers of places, row-major over :attr:`places`, int64 [...].
+        """
+        rows, columns = (torch.arange(pixels, device=places.device) for pixels in self.image_size)
+        top, left = (places // self.places[1])[..., None], (places % self.places[1])[..., None]
+        in_rows = (rows - top) % len(rows) < (self.kept if self.kind == "block" else len(rows))
+        in_columns = (columns - left) % len(columns) < self.kept
+        return in_rows[..., None] & in_columns[..., None, :]
+
+
+def encoded(images: torch.Tensor) -> torch.Tensor:
+    """Images floating-point [n, C, H, W] in [0, 1] as x and 1 - x, [n, 2 C, H, W], of which no pixel is zero throughout."""
+    return torch.cat([images, 1 - images], dim=1)
 
 
 def votes(scores: Array, threshold: float) -> Array:

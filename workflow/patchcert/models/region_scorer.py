@@ -12,9 +12,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from patchcert import InputError
+from patchcert.masks import Size
+from patchcert.receptive_field import Places, ReceptiveField
 
 CIFAR10_KERNELS = {
     5: (3, 1, 1, 1, 1, 1, 1, 1),
@@ -130,6 +133,7 @@ class RegionScorer(nn.Module):
         convolutions: kernel size, stride and padding of what is stacked, along either axis, from the image on. A block counts
             as the one convolution that sees the same pixels. The places of a score map and the pixels that each depends on
             follow from these alone.
+        output: what makes scores of logits, one of :data:`OUTPUTS`.
     """
 
     def __init__(
@@ -152,11 +156,11 @@ class RegionScorer(nn.Module):
             *(Block(before.width, layer, shaken) for before, layer in zip(layers, blocks, strict=False))
         )
         self.head = nn.Conv2d(layers[-1].width, classes, 1)
-        self._output = OUTPUTS[output]
+        self.output = OUTPUTS[output]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Scores float32 [n, C, h, w], 0 to 1 (exactly 0 or 1 from the Heaviside step), of images [n, 3, H, W]."""
-        return self._output(self.logits(images))
+        return self.output(self.logits(images))
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """What the output function is applied to, float32 [n, C, h, w]."""
@@ -166,6 +170,8 @@ class RegionScorer(nn.Module):
 
 class RegionVote(nn.Module):
     """A classifier like any other: each class scores the mean over the places of its region scores.
+
+    It is a :class:`patchcert.models.region_classifier.RegionClassifier`.
 
     Attributes:
         scorer: the region scorer.
@@ -178,8 +184,27 @@ class RegionVote(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores float32 [n, C], 0 to 1, of images [n, 3, H, W]."""
-        scores: torch.Tensor = self.scorer(images).mean(dim=(2, 3))
+        return self.scores(images).mean(dim=(2, 3))
+
+    def scores(self, images: torch.Tensor) -> torch.Tensor:
+        """What the region scorer says, float32 [n, C, h, w]."""
+        scores: torch.Tensor = self.scorer(images)
         return scores
+
+    def scores_and_unsure(self, images: torch.Tensor, margin: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Region scores, and where the logit is less than ``margin`` away from the Heaviside step; other outputs have none."""
+        logits = self.scorer.logits(images)
+        unsure = logits.abs() < margin if self.scorer.output is heaviside else torch.zeros_like(logits, dtype=torch.bool)
+        return self.scorer.output(logits), unsure
+
+    def places(self, image_size: Size, patch_sizes: Size | Sequence[Size]) -> Places:
+        """R(l) of every place of a patch as boxes, from the layers of the region scorer."""
+        field = ReceptiveField(self.scorer.convolutions)
+        return field.places(image_size, field.output_size(image_size), patch_sizes)
+
+    def affected(self, image_size: Size, patch_sizes: Size | Sequence[Size]) -> NDArray[Any]:
+        """The outputs of :meth:`places`, int64 [P, 4]."""
+        return self.places(image_size, patch_sizes).outputs
 
 
 def cifar10(classes: int, receptive_field: int, *, width: int = 768, output: str = "heaviside") -> RegionScorer:

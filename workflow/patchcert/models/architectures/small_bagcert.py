@@ -20,7 +20,11 @@ RECEPTIVE_FIELDS = tuple(STEMS_AND_KERNELS)
 WIDTH = 96
 
 
-def build(classes: int, image_size: tuple[int, int], receptive_field: int) -> nn.Module:
-    """The untrained network, images [n, 3, H, W] to class scores [n, classes]; any image size will do."""
+def build(classes: int, image_size: tuple[int, int], receptive_field: int, *, output: str = "heaviside") -> nn.Module:
+    """The untrained network, images [n, 3, H, W] to class scores [n, classes]; any image size will do.
+
+    Region scores come out of the output function of that name, one of :data:`patchcert.models.region_scorer.OUTPUTS`.
+    """
     stem, kernels = STEMS_AND_KERNELS[receptive_field]
-    return RegionVote(RegionScorer(classes, Layer(stem, WIDTH, 2), [Layer(kernel, WIDTH) for kernel in kernels]))
+    blocks = [Layer(kernel, WIDTH) for kernel in kernels]
+    return RegionVote(RegionScorer(classes, Layer(stem, WIDTH, 2), blocks, output=output))

@@ -5,11 +5,12 @@ from timm.models.resnetv2 import ResNetV2
 from torch import nn
 
 
-def build(classes: int, image_size: tuple[int, int]) -> nn.Module:
-    """The untrained network, images [n, 3, H, W] to logits [n, classes]; any image size will do."""
+def build(classes: int, image_size: tuple[int, int], *, channels: int = 3) -> nn.Module:
+    """The untrained network, images [n, channels, H, W] to logits [n, classes]; any image size will do."""
     return ResNetV2(
         layers=[1, 2, 1],
         channels=(64, 128, 256),
+        in_chans=channels,
         stem_chs=16,
         norm_layer=BatchNormAct2d,
         conv_layer=create_conv2d,
