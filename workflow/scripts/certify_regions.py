@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from patchcert.datasets.labels import true_labels
 from patchcert.evaluation.bagcert import records
 from patchcert.models import registry
-from patchcert.models.regions import region_classifier
+from patchcert.models.region_classifier import region_classifier
 from patchcert.provenance import whole_file
 from patchcert.region_scores import load
 from patchcert.study.adapter import job

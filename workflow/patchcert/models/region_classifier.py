@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from numpy.typing import NDArray
 
+from patchcert import InputError
 from patchcert.masks import Size
 from patchcert.receptive_field import Places
 
@@ -18,6 +19,10 @@ class RegionClassifier(Protocol):
 
     :mod:`patchcert.defenses.bagcert` certifies its answers.
     """
+
+    @property
+    def binary(self) -> bool:
+        """Whether all region scores are 0 or 1."""
 
     def scores(self, images: torch.Tensor) -> torch.Tensor:
         """Region scores float32 [n, C, h, w], 0 to 1, of images [n, 3, H, W] as the model wants them."""
@@ -41,3 +46,16 @@ class RegionClassifier(Protocol):
 
     def affected(self, image_size: Size, patch_sizes: Size | Sequence[Size]) -> NDArray[Any]:
         """The outputs of :meth:`places`, as certificates take them: boxes int64 [P, 4], or maps bool [P, h, w]."""
+
+
+def region_classifier(model: object, name: str) -> RegionClassifier:
+    """A classifier as one that scores regions; ``name`` is what a message calls it.
+
+    Raises:
+        InputError: it scores none.
+    """
+    if not isinstance(model, RegionClassifier):
+        raise InputError(
+            f"model: {name} scores no regions, which BagCert's certificates need; write for example small_bagcert_rf7"
+        )
+    return model

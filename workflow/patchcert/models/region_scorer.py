@@ -186,6 +186,11 @@ class RegionVote(nn.Module):
         """Class scores float32 [n, C], 0 to 1, of images [n, 3, H, W]."""
         return self.scores(images).mean(dim=(2, 3))
 
+    @property
+    def binary(self) -> bool:
+        """Whether the scores are steps."""
+        return self.scorer.output is heaviside
+
     def scores(self, images: torch.Tensor) -> torch.Tensor:
         """What the region scorer says, float32 [n, C, h, w]."""
         scores: torch.Tensor = self.scorer(images)
@@ -194,7 +199,7 @@ class RegionVote(nn.Module):
     def scores_and_unsure(self, images: torch.Tensor, margin: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Region scores, and where the logit is less than ``margin`` away from the Heaviside step; other outputs have none."""
         logits = self.scorer.logits(images)
-        unsure = logits.abs() < margin if self.scorer.output is heaviside else torch.zeros_like(logits, dtype=torch.bool)
+        unsure = logits.abs() < margin if self.binary else torch.zeros_like(logits, dtype=torch.bool)
         return self.scorer.output(logits), unsure
 
     def places(self, image_size: Size, patch_sizes: Size | Sequence[Size]) -> Places:

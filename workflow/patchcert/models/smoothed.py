@@ -62,6 +62,11 @@ class SmoothedVote(nn.Module):
         said = self._said(ablation, images, _spread(ablation.places).to(images.device))
         return votes(said[..., None], self.threshold).float().mean(dim=(2, 3))
 
+    @property
+    def binary(self) -> bool:
+        """Votes are given or not."""
+        return True
+
     def scores(self, images: torch.Tensor) -> torch.Tensor:
         """The votes of the copies, float32 of 0 and 1: [n, C, H, W] for blocks, [n, C, 1, W] for columns; without gradients."""
         return self.scores_and_unsure(images, 0)[0]

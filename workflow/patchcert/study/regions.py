@@ -18,7 +18,7 @@ from patchcert.datasets.index import Images, Split
 from patchcert.defenses import bagcert
 from patchcert.masks import Size, patch_sizes_from_text
 from patchcert.models import registry
-from patchcert.models.regions import RegionClassifier, region_classifier
+from patchcert.models.region_classifier import RegionClassifier, region_classifier
 from patchcert.provenance import environment
 from patchcert.region_scores import Block, write
 from patchcert.study.trained import Trained
