@@ -746,21 +746,23 @@ def tinted(count: int, seed: int) -> Images:
     return Images(drawn.ids, pixels, drawn.labels)
 
 
-def test_a_region_scorer_learns_by_the_margin_loss_and_goes_on_after_it_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+MARGIN = {"loss": "margin", "margin": 0.5, "one_hot_penalty": 0.5, "optimizer": "adam", "weight_decay": 0}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"), [("small_bagcert_rf5", MARGIN), ("small_column_smoothing", {}), ("small_block_smoothing", {})]
+)
+def test_a_region_classifier_learns_and_goes_on_after_it_was_killed(
+    model: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = with_settings(
-        dataclasses.replace(RUN, model="small_bagcert_rf5"),
+        dataclasses.replace(RUN, model=model),
         strategy="plain",
         cutout_size=None,
-        loss="margin",
-        margin=0.5,
-        one_hot_penalty=0.5,
-        optimizer="adam",
-        weight_decay=0,
         learning_rate=0.01,
         shift=1,
         epochs=6,
+        **settings,
     )
     parts = tinted(40, 1), tinted(12, 2)
     train(run, *parts, tmp_path / "a", tmp_path / "scratch")
