@@ -6,6 +6,7 @@ rule fetch:
         f"{DATA}/{{source}}/{{version}}/{{file}}",
     log:
         f"{LOGS}/fetch/{{source}}/{{version}}/{{file}}.log",
+    priority: 1
     benchmark:
         f"{BENCHMARKS}/fetch/{{source}}/{{version}}/{{file}}.tsv"
     params:

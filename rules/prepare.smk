@@ -10,6 +10,7 @@ rule prepare:
         record=f"{RESULTS}/prepared/{{dataset}}/record.json",
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
+    priority: 1
     benchmark:
         f"{BENCHMARKS}/prepare/{{dataset}}.tsv"
     threads: workflow.cores

@@ -14,6 +14,8 @@ rule train:
         f"{LOGS}/train/{RUN}.log",
     benchmark:
         f"{BENCHMARKS}/train/{RUN}.tsv"
+    # before what is quick or waits for nothing: trainings start from one another, and the last one decides when all is done
+    priority: 1
     threads: 1
     resources:
         gpu=lambda wildcards: GPU_SLOTS * training_settings(wildcards)["gpus"],
