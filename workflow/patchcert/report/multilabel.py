@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from patchcert.report.cells import PAPERS
+from patchcert.report.results import spoken
 
 PAPER = "multilabel_patchcleanser"
 NAMES = {
@@ -16,6 +19,13 @@ NAMES = {
 """The paper's names of the settings; it draws no curve of the last."""
 ROWS = {"undefended": "Undefended clean", "defended": "Defended clean", "certified": "Certified robust"}
 """What the settings are called in the paper's tables."""
+
+
+def titles(runs: Sequence[pd.DataFrame]) -> list[str]:
+    """What tells each of some runs from the others, for the panel that shows it; nothing where there is one run."""
+    facts = pd.DataFrame([run.iloc[0][["dataset", "model", "training", "seed"]] for run in runs])
+    told = facts.loc[:, facts.nunique() > 1]
+    return [", ".join(spoken(str(value)) for value in row) for row in told.to_numpy()]
 
 
 def published(ledger: pd.DataFrame, table: str, row: str, run: pd.Series) -> dict[str, float]:

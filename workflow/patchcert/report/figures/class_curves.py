@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchcert.report.figures.precision_recall import curve, settings_handles
-from patchcert.report.marks import percent_axis
-from patchcert.report.multilabel import NAMES, ROWS
-from patchcert.report.results import in_order, spoken
+from patchcert.report.marks import legend, percent_axis
+from patchcert.report.multilabel import NAMES, ROWS, titles
+from patchcert.report.results import in_order
 from patchcert.report.style import WIDTH, styled
 
 
@@ -30,7 +30,7 @@ def draw(class_points: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
         figure, panels = plt.subplots(
             len(runs), 2, figsize=(WIDTH, 2.9 * len(runs) + 0.6), squeeze=False, sharex=True, sharey=True
         )
-        for row, run in zip(panels, runs, strict=True):
+        for row, run, title in zip(panels, runs, titles(runs), strict=True):
             for panel, number, which in zip(row, in_order(run["class"]), ("best", "worst"), strict=False):
                 for place, setting in enumerate(ROWS):
                     part = run[(run["class"] == number) & (run["setting"] == setting)]
@@ -38,12 +38,6 @@ def draw(class_points: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
                 percent_axis(panel, "x", "recall (%)")
                 percent_axis(panel, "y", "precision (%)")
                 panel.label_outer()
-                name = f"{spoken(run['model'].iloc[0])}, {spoken(run['training'].iloc[0])}: " if len(runs) > 1 else ""
-                panel.set_title(f"{name}{which} class, number {number}", loc="left")
-        figure.legend(
-            handles=settings_handles(colours, {setting: NAMES[setting] for setting in ROWS}),
-            loc="outside upper center",
-            ncols=3,
-            frameon=False,
-        )
+                panel.set_title("\n".join(filter(None, [title, f"{which} class, number {number}"])), loc="left")
+        legend(figure, settings_handles(colours, {setting: NAMES[setting] for setting in ROWS}))
     return figure

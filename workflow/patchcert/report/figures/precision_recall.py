@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from patchcert.report.marks import percent_axis
-from patchcert.report.multilabel import NAMES, ROWS, published
-from patchcert.report.results import spoken
+from patchcert.report.marks import legend, percent_axis
+from patchcert.report.multilabel import NAMES, ROWS, published, titles
 from patchcert.report.style import WIDTH, styled
 
 DASHES: dict[str, Any] = {"undefended": "-", "defended": "-", "certified": "-", "located": "--"}
@@ -32,12 +31,12 @@ def draw(points: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -
     runs = [run for _, run in points.groupby(["dataset", "model", "training", "seed"], sort=False)]
     diamonds = False
     with styled(style) as colours:
-        columns = min(2, len(runs))
+        columns = min(3, len(runs))
         rows = -(-len(runs) // columns)
-        figure, panels = plt.subplots(rows, columns, figsize=(WIDTH, 3.2 * rows + 0.7), squeeze=False, sharex=True, sharey=True)
+        figure, panels = plt.subplots(rows, columns, figsize=(WIDTH, 2.8 * rows + 0.9), squeeze=False, sharex=True, sharey=True)
         for panel in panels.flat[len(runs) :]:
             panel.set_visible(False)
-        for panel, run in zip(panels.flat, runs, strict=False):
+        for panel, run, title in zip(panels.flat, runs, titles(runs), strict=False):
             for number, setting in enumerate(NAMES):
                 curve(panel, run[run["setting"] == setting], {"color": colours[number], "linestyle": DASHES[setting]})
                 values = published(ledger, "Table I", ROWS.get(setting, ""), run.iloc[0])
@@ -48,13 +47,13 @@ def draw(points: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -
             percent_axis(panel, "x", "recall (%)")
             percent_axis(panel, "y", "precision (%)")
             panel.label_outer()
-            panel.set_title(f"{spoken(run['model'].iloc[0])}, {spoken(run['training'].iloc[0])}", loc="left")
+            panel.set_title(title, loc="left")
         handles = settings_handles(colours, NAMES)
         handles.append(Line2D([], [], marker="o", linestyle="none", color="0.3", label=f"threshold {points['at'].iloc[0]:g}"))
         if diamonds:
             label = "published, MSCOCO 2014, TResNet-L, threshold 0.8"
             handles.append(Line2D([], [], marker="D", linestyle="none", color="0.3", markerfacecolor="none", label=label))
-        figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+        legend(figure, handles)
     return figure
 
 

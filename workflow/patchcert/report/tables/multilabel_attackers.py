@@ -49,6 +49,7 @@ def make(points: pd.DataFrame, attackers: pd.DataFrame, ledger: pd.DataFrame) ->
                     "precision, %": percent(row["precision"]),
                     "recall, %": percent(row["recall"]),
                     "F1, %": percent(row["f1"]),
+                    "class recall, %": percent(row["class_recall"]),
                     "published precision, recall, %": quoted(
                         [values.get(metric) for metric in ("overall_precision", "overall_recall")], "Table III"
                     ),

@@ -29,7 +29,7 @@ def make(classes: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.
             for column, which in SHOWN.items():
                 number = chosen.get(which)
                 found = run[(run["class"] == number) & (run["setting"] == setting)]["area"]
-                row[f"{which} class (number {number})"] = fraction(found.iloc[0] if len(found) else None)
+                row[f"{which} class"] = f"{fraction(found.iloc[0])} (class {number})" if len(found) else fraction(None)
                 said = ledger[(ledger["table"] == "Table IV") & (ledger["row"] == row_name) & (ledger["column"] == column)]
                 same = said[
                     (said["default_model"] == run["model"].iloc[0]) & (said["default_training"] == run["training"].iloc[0])
