@@ -98,7 +98,7 @@ SHAPES = frame(
         ),
     ]
 )
-ATTACKS = frame(
+ATTACKED = [
     shares(
         bagcert(field, margin), clean=values["clean"], attacked=round(4 * attacked) / 4, condition_3_2=values["condition_3_2"]
     )
@@ -106,6 +106,13 @@ ATTACKS = frame(
     for margin in MARGINS
     for values in [of_grid(field, margin)]
     for attacked in [values["clean"] - 8 + field / 4]
+]
+ATTACKS = frame(
+    [
+        *ATTACKED,
+        shares(smoothing("block"), clean=90.0, attacked=70.0, condition_3_2=45.0),
+        shares(smoothing("column"), clean=92.0, attacked=75.0, condition_3_2=60.0),
+    ]
 )
 OUTPUTS = frame(
     shares(bagcert(9, 0.5, output, seed), clean=clean, condition_3_2=certified, condition_3_3=0.0)

@@ -313,7 +313,13 @@ def test_a_figure_says_what_it_shows_and_in_which_units(name: str) -> None:
     figure = drawn(name)
     assert BAGCERT.get(name, set(NAMES.values())) <= set(legend_texts(figure))
     told = [label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
-    unitless = ("number of masks", "forward passes an image", "class, in falling order", "output of the region scorer")
+    unitless = (
+        "number of masks",
+        "forward passes an image",
+        "class, in falling order",
+        "output of the region scorer",
+        "kept part",
+    )
     assert all(("(%" in label or "(ms)" in label or "(px" in label) != label.startswith(unitless) for label in told)
     assert "nan" not in " ".join(texts(figure)).lower()
     assert not any("_" in text for text in texts(figure))
@@ -728,17 +734,18 @@ def test_bagcert_conditions() -> None:
     )
     assert white_diamonds(panel) == [[(86.0, 60.0)]]
     assert [labels(panel).count(text) for text in ("0.25", "0.5", "0.75", "1", "BagCert, RF 7, M 0.5")] == [5, 5, 5, 5, 1]
+    assert len({to_rgb(text.get_color()) for text in panel.texts if text.get_text() == "0.5"}) == 5, "in its point's colour"
 
 
 def test_another_patch_has_a_panel_of_its_own_and_no_published_value() -> None:
     wider = regions.CONDITIONS.assign(patch="8x8", percent=regions.CONDITIONS["percent"] / 2)
     figure = bagcert_conditions.draw(pd.concat([regions.CONDITIONS, wider]), LEDGER, STYLE)
-    left, right = figure.axes
+    upper, lower = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "5x5 px patch; numbers: margin M",
         "8x8 px patch; numbers: margin M",
     ]
-    assert (len(white_diamonds(left)), len(white_diamonds(right))) == (1, 0)
+    assert (len(white_diamonds(upper)), len(white_diamonds(lower))) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -789,8 +796,7 @@ def test_only_patches_of_a_figures_kind_are_in_it() -> None:
 
 
 def test_bagcert_attacks() -> None:
-    blocks = regions.frame([regions.shares(regions.smoothing("block"), clean=90.0, attacked=70.0, condition_3_2=45.0)])
-    figure = bagcert_attacks.draw(pd.concat([regions.ATTACKS, blocks]), STYLE)
+    figure = drawn("bagcert_attacks")
     *margins, smoothing = figure.axes
     assert [panel.get_title(loc="left") for panel in figure.axes] == [
         *(f"margin M = {margin:g}" for margin in regions.MARGINS),
@@ -803,8 +809,19 @@ def test_bagcert_attacks() -> None:
         assert [text.get_text() for text in panel.get_xticklabels()] == ["5", "7", "9", "11", "13"]
         bands = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in panel.patches]
         assert bands == [(pytest.approx(low), pytest.approx(high)) for low, high in zip(heights[2], heights[1], strict=True)]
-    assert [found[0] for found in with_bars(smoothing)] == [[(0, 90.0)], [(0, 70.0)], [(0, 45.0)]]
-    assert [text.get_text() for text in smoothing.get_xticklabels()] == ["block"]
+    assert [found[0] for found in with_bars(smoothing)] == [
+        [(0, 90.0), (1, 92.0)],
+        [(0, 70.0), (1, 75.0)],
+        [(0, 45.0), (1, 60.0)],
+    ]
+    assert [text.get_text() for text in smoothing.get_xticklabels()] == ["block", "column"]
+
+
+def test_one_output_has_nothing_beside_it() -> None:
+    with pytest.raises(
+        InputError, match=r"^models: small_bagcert_softmax_rf9; write some of several outputs, such as small_bag"
+    ):
+        bagcert_outputs.draw(regions.OUTPUTS[regions.OUTPUTS["output"] == "softmax"], STYLE)
 
 
 def test_bagcert_outputs() -> None:

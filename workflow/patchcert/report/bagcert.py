@@ -68,6 +68,11 @@ def coloured(frame: pd.DataFrame, colours: Sequence[Any]) -> dict[float, Any]:
     return {field: colours[number % len(colours)] for number, field in enumerate(fields)}
 
 
+def darker(colour: Any) -> Any:
+    """A shade of a colour that texts are read in."""
+    return sns.blend_palette([colour, "black"], 10)[4]
+
+
 def look(model: str, fields: Mapping[float, Any], receptive_field: float = 0) -> dict[str, Any]:
     """How a model is drawn: the colour of its receptive field, or grey with a marker and dashes for smoothing."""
     kind = smoothing(model)
@@ -95,6 +100,8 @@ def varied(frame: pd.DataFrame, along: str, fields: Mapping[float, Any]) -> tupl
 
 
 def _shades(colour: Any, count: int) -> list[Any]:
+    if count == 1:
+        return [colour]
     light, dark = (sns.blend_palette([colour, end], 10)[share] for end, share in (("white", 4), ("black", 6)))
     return list(sns.blend_palette([light, colour, dark], count))
 

@@ -44,7 +44,7 @@ def draw(attacks: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
             figsize=(WIDTH, 3.2 * len(rows_of) + 0.8),
             sharey=True,
             squeeze=False,
-            width_ratios=[max(2, rows["name"].nunique()) for rows in named.values()],
+            width_ratios=[5 if part == "smoothing" else max(3, rows["name"].nunique()) for part, rows in named.items()],
         )
         for row, (dataset, patch) in zip(panels, rows_of, strict=True):
             for panel, (part, rows) in zip(row, named.items(), strict=True):

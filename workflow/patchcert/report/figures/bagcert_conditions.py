@@ -16,6 +16,7 @@ from patchcert.report.bagcert import (
     STRONG,
     WEAK,
     coloured,
+    darker,
     look,
     means,
     panel_name,
@@ -47,14 +48,10 @@ def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any
     runs = means(conditions)
     places = runs[["dataset", "patch"]].drop_duplicates()
     with styled(style) as colours:
-        across = min(2, len(places))
-        down = -(-len(places) // across)
-        figure, panels = plt.subplots(down, across, figsize=(WIDTH, 4.2 * down + 1.2), squeeze=False)
-        for panel in panels.flat[len(places) :]:
-            panel.set_visible(False)
+        figure, panels = plt.subplots(len(places), 1, figsize=(WIDTH, 4.2 * len(places) + 1.2), squeeze=False)
         fields = coloured(runs, colours)
         labels = []
-        for panel, (dataset, patch) in zip(panels.flat, places.itertuples(index=False), strict=False):
+        for panel, (dataset, patch) in zip(panels.flat, places.itertuples(index=False), strict=True):
             part = runs[(runs["dataset"] == dataset) & (runs["patch"] == patch)]
             for row in part.itertuples():
                 _draw(panel, row, look(row.model, fields, row.receptive_field))
@@ -67,14 +64,15 @@ def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any
             panel.set(xlabel=CLEAN, ylabel=CERTIFIED)
             panel.set_title(f"{panel_name(runs, dataset, patch)}; numbers: margin M", loc="left")
             panel.margins(0.08)
-            labels.append((panel, points, others))
+            shades = [darker(fields[field]) for field in own["receptive_field"]] + ["black"] * len(stated)
+            labels.append((panel, points, others, shades))
         looks = [(LONG["receptive_field"].format(field), {"color": colour} | MARKS[STRONG]) for field, colour in fields.items()]
         looks += [(spoken_smoothing(model), look(model, fields)) for model in in_order(smoothed(runs)["model"])]
         looks += [("certified by condition 3.2", MARKS[STRONG]), ("certified by condition 3.3", MARKS[WEAK])]
         handles = [grey_handle(name, **shown | {"linestyle": "none"}) for name, shown in looks]
         legend(figure, [*handles, diamond_handle("published, CIFAR-10, full-size")])
-        for panel, points, others in labels:
-            label_points(panel, points, style["font_size"] - 1, others)
+        for panel, points, others, shades in labels:
+            label_points(panel, points, style["font_size"] - 1, others, shades)
     return figure
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from patchcert import InputError
 from patchcert.report.bagcert import CLEAN, STRONG, scorers
 from patchcert.report.marks import CERTIFIED, MARKERS, Line, grey_handle, legend, percent_axis, with_intervals
 from patchcert.report.marks import CLEAN as CLEAN_LABEL
@@ -31,9 +32,15 @@ def draw(conditions: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
     Args:
         conditions: ``percent`` by run and ``metric``, as :mod:`patchcert.report.bagcert` describes them.
         style: the ``report`` block of the configuration.
+
+    Raises:
+        InputError: no setting has more than one output.
     """
     own = scorers(conditions)
     settings = [(facts, rows) for facts, rows in own.groupby(SETTING, sort=False) if rows["output"].nunique() > 1]
+    if not settings:
+        told = ", ".join(in_order(own["model"]))
+        raise InputError(f"models: {told}; write some of several outputs, such as small_bagcert_rf9, small_bagcert_softmax_rf9")
     outputs = in_order(pd.concat([rows for _, rows in settings])["output"])
     with styled(style) as colours:
         runs = [
