@@ -735,6 +735,12 @@ def test_bagcert_conditions() -> None:
     assert white_diamonds(panel) == [[(86.0, 60.0)]]
     assert [labels(panel).count(text) for text in ("0.25", "0.5", "0.75", "1", "BagCert, RF 7, M 0.5")] == [5, 5, 5, 5, 1]
     assert len({to_rgb(text.get_color()) for text in panel.texts if text.get_text() == "0.5"}) == 5, "in its point's colour"
+    own = regions.CONDITIONS[regions.CONDITIONS["defense"] == "bagcert"]
+    stars_of = own.pivot(index=["margin", "model"], columns="metric", values="percent").reset_index()
+    told = {(text.get_text(), *text.xy) for text in panel.texts if isinstance(text, Annotation)}
+    assert told - {("BagCert, RF 7, M 0.5", 86.0, 60.0)} == {
+        (f"{row.margin:g}", row.clean, row.condition_3_2) for row in stars_of.itertuples()
+    }
 
 
 def test_another_patch_has_a_panel_of_its_own_and_no_published_value() -> None:
