@@ -794,8 +794,9 @@ def test_what_is_published_of_bagcert_against_patches() -> None:
         assert [text.get_text() for text in panel.get_xticklabels()] == list(regions.RECTANGLES)
 
 
-def test_only_patches_of_a_figures_kind_are_in_it() -> None:
-    both = pd.concat([regions.SQUARES, regions.SHAPES])
+def test_only_patches_and_outputs_of_a_figures_kind_are_in_it() -> None:
+    other_outputs = regions.SQUARES.assign(output="softmax", model="small_bagcert_softmax", percent=0.0)
+    both = pd.concat([regions.SQUARES, regions.SHAPES, other_outputs])
     for maker, alone in ((bagcert_patch_sizes, regions.SQUARES), (bagcert_aspect_ratios, regions.SHAPES)):
         own, mixed = (maker.draw(frame[frame["defense"] == "bagcert"], LEDGER, STYLE) for frame in (alone, both))
         assert [with_bars(panel) for panel in mixed.axes] == [with_bars(panel) for panel in own.axes]

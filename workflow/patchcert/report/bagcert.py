@@ -80,18 +80,18 @@ def look(model: str, fields: Mapping[float, Any], receptive_field: float = 0) ->
 
 
 def varied(frame: pd.DataFrame, along: str, fields: Mapping[float, Any]) -> tuple[list[Line], str]:
-    """Lines of runs that differ in their ``receptive_field`` or ``margin`` and share the other, and what they share in words.
+    """Lines of Heaviside runs that differ in ``receptive_field`` or ``margin`` and share the other, which is said in words.
 
     What they share is the value with most runs, of several such values the one nearest to the paper's. Margins have shades,
     from light to dark, of the colour of the receptive field that they share.
     """
-    own = scorers(frame)
+    own = frame[frame["output"] == "heaviside"]
     (fixed,) = set(USUAL) - {along}
     counts = own.groupby(fixed)[along].nunique()
     held = min(counts.index, key=lambda value: (-counts[value], abs(value - USUAL[fixed])))
     values = sorted(own.loc[own[fixed] == held, along].unique())
     shades = [fields[value] for value in values] if along == "receptive_field" else _shades(fields[held], len(values))
-    facts = {"defense": "bagcert", fixed: held}
+    facts = {"output": "heaviside", fixed: held}
     found = [
         Line(facts | {along: value}, LONG[along].format(value), shade, MARKERS[number % len(MARKERS)])
         for number, (value, shade) in enumerate(zip(values, shades, strict=True))
