@@ -1,4 +1,4 @@
-"""The figures of PatchCleanser's analyses: what is drawn is what was measured and published, and a reader is told so."""
+"""The figures of PatchCleanser's and BagCert's analyses: what is drawn is what was measured and published, and says so."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ from matplotlib.text import Annotation, Text
 from patchcert import InputError
 from patchcert.metrics import share
 from patchcert.report.figures import (
+    bagcert_aspect_ratios,
+    bagcert_attacks,
+    bagcert_conditions,
+    bagcert_outputs,
+    bagcert_patch_sizes,
     classes,
     inference_algorithms,
     large_patches,
@@ -39,6 +44,8 @@ from patchcert.report.ledger import COLUMNS, read_ledger
 from patchcert.report.marks import errors, label_points, lines
 from patchcert.report.style import save
 from patchcert.report.terms import masks_in, patch_area, side_percent, size_of, spoken_patch
+
+from . import regions
 
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 50}
@@ -78,6 +85,7 @@ def pair(clean: float | None, certified: float | None, **facts: Any) -> list[dic
     return [facts | {"metric": metric, "published": value} for metric, value in values.items() if value is not None]
 
 
+OF_BAGCERT = {"paper": "bagcert", "table": "Section 4", "dataset": "cifar10", "defense": "bagcert"}
 NO_LEDGER = published()
 LEDGER = published(
     *pair(83.9, 62.1, **PC_VIT),
@@ -103,6 +111,18 @@ LEDGER = published(
     *pair(84.0, 62.0, **PC_VIT, table="Figure 9", relation="~"),
     *pair(84.0, 62.0, row="MR-ViT, as accurate as PC-ViT", table="Figure 9", relation="~"),
     *pair(None, 76.9, row="MR-ViT, most robust", table="Figure 9"),
+    *pair(86.0, 60.0, **OF_BAGCERT, row="BagCert, RF 7, M 0.5", patch="2.4 % (5x5 of 32x32)"),
+    *pair(47.8, 30.3, **OF_BAGCERT | {"defense": "interval_bound_propagation"}, row="IBP", patch="2.4 % (5x5 of 32x32)"),
+    *pair(None, 40.0, **OF_BAGCERT, row="BagCert, RF 7, M 0.5", patch="any rectangle of 24 px (of 32x32)", relation=">"),
+    *pair(None, 72.9, row="BagCert", dataset="cifar10", patch="0.4 % (2x2 of 32x32)"),
+    *pair(
+        *(None, 0.0),
+        **OF_BAGCERT | {"defense": "derandomized_smoothing"},
+        row="DS (CS)",
+        patch="(2x12 of 32x32)",
+        default_patch="2x12",
+        relation="~",
+    ),
 )
 
 BUDGETS = results_of(
@@ -177,13 +197,30 @@ def drawn(name: str, ledger: pd.DataFrame = LEDGER, style: dict[str, Any] = STYL
         "inference_algorithms": lambda: inference_algorithms.draw(results=both, times=times_of(BUDGETS), style=style),
         "object_sizes": lambda: object_sizes.draw(images=pd.concat([IMAGES, IMAGES.assign(**VIT)]), style=style),
         "classes": lambda: classes.draw(images=pd.concat([IMAGES, IMAGES.assign(**VIT)]), style=style),
+        "bagcert_conditions": lambda: bagcert_conditions.draw(conditions=regions.CONDITIONS, ledger=ledger, style=style),
+        "bagcert_patch_sizes": lambda: bagcert_patch_sizes.draw(conditions=regions.SQUARES, ledger=ledger, style=style),
+        "bagcert_aspect_ratios": lambda: bagcert_aspect_ratios.draw(conditions=regions.SHAPES, ledger=ledger, style=style),
+        "bagcert_attacks": lambda: bagcert_attacks.draw(attacks=regions.ATTACKS, style=style),
+        "bagcert_outputs": lambda: bagcert_outputs.draw(conditions=regions.OUTPUTS, style=style),
     }
     return makers[name]()
 
 
+FIELDS = {f"receptive field {field} px" for field in regions.FIELDS}
+MARGINS = {f"margin M = {margin:g}" for margin in regions.MARGINS}
+SMOOTHED = {"smoothing by blocks", "smoothing by columns"}
+BAGCERT = {
+    "bagcert_conditions": FIELDS | SMOOTHED | {"certified by condition 3.2", "certified by condition 3.3"},
+    "bagcert_patch_sizes": FIELDS | MARGINS,
+    "bagcert_aspect_ratios": FIELDS | MARGINS | SMOOTHED,
+    "bagcert_attacks": {"clean images", "attacked images", "certified by condition 3.2", "neither certified nor broken"},
+    "bagcert_outputs": {"Heaviside step", "sigmoid", "softmax", "mean over the seeds"},
+}
+"""What the legends of BagCert's figures name beside published values."""
 FIGURES = [
     *("prior_defenses", "mask_budgets", "overhead", "overestimated_patch", "large_patches", "minority_reports"),
     *("inference_algorithms", "object_sizes", "classes"),
+    *BAGCERT,
 ]
 
 
@@ -274,15 +311,27 @@ def test_the_style_reaches_a_figure(name: str) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_says_what_it_shows_and_in_which_units(name: str) -> None:
     figure = drawn(name)
-    assert set(NAMES.values()) <= set(legend_texts(figure))
+    assert BAGCERT.get(name, set(NAMES.values())) <= set(legend_texts(figure))
     told = [label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
-    unitless = ("number of masks", "forward passes an image", "class, in falling order")
+    unitless = (
+        "number of masks",
+        "forward passes an image",
+        "class, in falling order",
+        "output of the region scorer",
+        "kept part",
+    )
     assert all(("(%" in label or "(ms)" in label or "(px" in label) != label.startswith(unitless) for label in told)
     assert "nan" not in " ".join(texts(figure)).lower()
     assert not any("_" in text for text in texts(figure))
 
 
-@pytest.mark.parametrize("name", ["prior_defenses", "mask_budgets", "overhead", "large_patches", "minority_reports"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("prior_defenses", "mask_budgets", "overhead", "large_patches", "minority_reports"),
+        *("bagcert_conditions", "bagcert_patch_sizes", "bagcert_aspect_ratios"),
+    ],
+)
 def test_published_values_are_in_the_legend_and_a_figure_does_without_them(name: str) -> None:
     assert any(text.startswith("published") for text in legend_texts(drawn(name)))
     figure = drawn(name, ledger=NO_LEDGER)
@@ -333,6 +382,14 @@ def test_texts_of_crowded_points_hide_no_point_and_no_text() -> None:
     assert not any(box.contains(*centre) for box in boxes for centre in centres)
     room = axes.get_window_extent()
     assert all(room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1 for box in boxes)
+
+
+def test_a_text_avoids_points_without_a_text() -> None:
+    _, axes = plt.subplots(figsize=(4, 4))
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    label_points(axes, [(50, 50, "text")], 8, [(55, 50)])
+    (text,) = axes.texts
+    assert text.get_window_extent().x1 < axes.transData.transform((50, 50))[0]
 
 
 def test_a_text_avoids_a_line_where_it_can() -> None:
@@ -658,3 +715,130 @@ def test_the_papers_values_are_drawn() -> None:
         [(23 * side, 66.4), (32 * side, 62.1), (39 * side, 59.0), (64 * side, 46.1), (112 * side, 20.5)]
     ]
     assert "MR-ViT, most robust: 76.9 %" in labels(drawn("minority_reports", ledger).axes[0])
+
+
+# --- BagCert -----------------------------------------------------------------------------------------------------------------
+
+
+def test_bagcert_conditions() -> None:
+    (panel,) = drawn("bagcert_conditions").axes
+    joined = [points(line) for line in panel.get_lines() if len(line.get_xdata()) == 2]
+    runs = regions.CONDITIONS.pivot(index=["model", "training"], columns="metric", values="percent")
+    ends = [[(row.clean, row.condition_3_3), (row.clean, row.condition_3_2)] for row in runs.itertuples()]
+    assert len(joined) == len(ends) == 22
+    assert all(pair in joined for pair in ends)
+    stars = [line for line in panel.get_lines() if line.get_marker() == "*"]
+    assert len({to_rgb(line.get_color()) for line in stars}) == 5, "a colour a receptive field, whatever the margin"
+    assert {line.get_ydata()[0] for line in stars} == set(
+        runs.loc[runs.index.get_level_values("model").str.contains("rf"), "condition_3_2"]
+    )
+    assert white_diamonds(panel) == [[(86.0, 60.0)]]
+    assert [labels(panel).count(text) for text in ("0.25", "0.5", "0.75", "1", "BagCert, RF 7, M 0.5")] == [5, 5, 5, 5, 1]
+    assert len({to_rgb(text.get_color()) for text in panel.texts if text.get_text() == "0.5"}) == 5, "in its point's colour"
+    own = regions.CONDITIONS[regions.CONDITIONS["defense"] == "bagcert"]
+    stars_of = own.pivot(index=["margin", "model"], columns="metric", values="percent").reset_index()
+    told = {(text.get_text(), *text.xy) for text in panel.texts if isinstance(text, Annotation)}
+    assert told - {("BagCert, RF 7, M 0.5", 86.0, 60.0)} == {
+        (f"{row.margin:g}", row.clean, row.condition_3_2) for row in stars_of.itertuples()
+    }
+
+
+def test_another_patch_has_a_panel_of_its_own_and_no_published_value() -> None:
+    wider = regions.CONDITIONS.assign(patch="8x8", percent=regions.CONDITIONS["percent"] / 2)
+    figure = bagcert_conditions.draw(pd.concat([regions.CONDITIONS, wider]), LEDGER, STYLE)
+    upper, lower = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "5x5 px patch; numbers: margin M",
+        "8x8 px patch; numbers: margin M",
+    ]
+    assert (len(white_diamonds(upper)), len(white_diamonds(lower))) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "places"),
+    [
+        ("bagcert_patch_sizes", regions.SQUARES, {"2x2": 2, "3x3": 3, "5x5": 5, "8x8": 8, "10x10": 10, "12x12": 12}),
+        ("bagcert_aspect_ratios", regions.SHAPES, {patch: place for place, patch in enumerate(regions.RECTANGLES)}),
+    ],
+)
+def test_bagcert_against_patches(name: str, frame: pd.DataFrame, places: dict[str, int]) -> None:
+    figure = drawn(name)
+    strong = frame[frame["metric"] == "condition_3_2"]
+
+    def line(model: str, training: str) -> list[tuple[float, float]]:
+        rows = strong[(strong["model"] == model) & (strong["training"] == training)]
+        return sorted(zip(rows["patch"].map(places), rows["percent"], strict=True))
+
+    smoothing = [line(f"small_{kind}_smoothing", f"{kind}s") for kind in ("block", "column")]
+    smoothing = smoothing if name == "bagcert_aspect_ratios" else []
+    expected = [
+        [line(f"small_bagcert_rf{field}", "margin_050") for field in regions.FIELDS],
+        [line("small_bagcert_rf7", f"margin_{100 * margin:03.0f}") for margin in regions.MARGINS],
+    ]
+    for panel, lines_of in zip(figure.axes, expected, strict=True):
+        assert [found[0] for found in with_bars(panel)] == lines_of + smoothing
+    assert [panel.get_title(loc="left") for panel in figure.axes] == [
+        "BagCert with margin M = 0.5",
+        "BagCert with receptive field 7 px",
+    ]
+
+
+def test_what_is_published_of_bagcert_against_patches() -> None:
+    for panel in drawn("bagcert_patch_sizes").axes:
+        assert white_diamonds(panel) == [[(5, 60.0), (2, 72.9)]]
+    figure = drawn("bagcert_aspect_ratios")
+    assert "published, BagCert ≥ 40 %" in legend_texts(figure)
+    for panel in figure.axes:
+        assert white_diamonds(panel) == [[(1, 0.0)]]
+        assert [list(line.get_ydata()) for line in panel.get_lines() if line.get_linestyle() == "-."] == [[40.0, 40.0]]
+        assert [text.get_text() for text in panel.get_xticklabels()] == list(regions.RECTANGLES)
+
+
+def test_only_patches_and_outputs_of_a_figures_kind_are_in_it() -> None:
+    other_outputs = regions.SQUARES.assign(output="softmax", model="small_bagcert_softmax", percent=0.0)
+    both = pd.concat([regions.SQUARES, regions.SHAPES, other_outputs])
+    for maker, alone in ((bagcert_patch_sizes, regions.SQUARES), (bagcert_aspect_ratios, regions.SHAPES)):
+        own, mixed = (maker.draw(frame[frame["defense"] == "bagcert"], LEDGER, STYLE) for frame in (alone, both))
+        assert [with_bars(panel) for panel in mixed.axes] == [with_bars(panel) for panel in own.axes]
+
+
+def test_bagcert_attacks() -> None:
+    figure = drawn("bagcert_attacks")
+    *margins, smoothing = figure.axes
+    assert [panel.get_title(loc="left") for panel in figure.axes] == [
+        *(f"margin M = {margin:g}" for margin in regions.MARGINS),
+        "smoothing",
+    ]
+    for margin, panel in zip(regions.MARGINS, margins, strict=True):
+        rows = regions.ATTACKS[regions.ATTACKS["margin"] == margin].set_index("metric")
+        heights = [[height for _, height in found[0]] for found in with_bars(panel)]
+        assert heights == [rows.loc[metric, "percent"].tolist() for metric in ("clean", "attacked", "condition_3_2")]
+        assert [text.get_text() for text in panel.get_xticklabels()] == ["5", "7", "9", "11", "13"]
+        bands = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in panel.patches]
+        assert bands == [(pytest.approx(low), pytest.approx(high)) for low, high in zip(heights[2], heights[1], strict=True)]
+    assert [found[0] for found in with_bars(smoothing)] == [
+        [(0, 90.0), (1, 92.0)],
+        [(0, 70.0), (1, 75.0)],
+        [(0, 45.0), (1, 60.0)],
+    ]
+    assert [text.get_text() for text in smoothing.get_xticklabels()] == ["block", "column"]
+
+
+def test_one_output_has_nothing_beside_it() -> None:
+    with pytest.raises(
+        InputError, match=r"^models: small_bagcert_softmax_rf9; write some of several outputs, such as small_bag"
+    ):
+        bagcert_outputs.draw(regions.OUTPUTS[regions.OUTPUTS["output"] == "softmax"], STYLE)
+
+
+def test_bagcert_outputs() -> None:
+    alone = regions.frame([regions.shares(regions.bagcert(5, 1.0), clean=90.0, condition_3_2=50.0)])
+    figure = bagcert_outputs.draw(pd.concat([alone, regions.OUTPUTS]), STYLE)
+    assert len(figure.axes) == 2, "a setting with one output compares nothing"
+    for panel, metric in zip(figure.axes, ("clean", "condition_3_2"), strict=True):
+        rows = regions.OUTPUTS[regions.OUTPUTS["metric"] == metric]
+        by_output = [part["percent"].tolist() for _, part in rows.groupby("output", sort=False)]
+        assert [[height for _, height in found[0]] for found in with_bars(panel)] == by_output
+        lines_of = [part.get_segments()[0] for part in panel.collections if isinstance(part, LineCollection)]
+        means = [segment[0, 1] for segment in lines_of if segment[0, 1] == segment[1, 1] and np.ptp(segment[:, 0]) > 0.5]
+        assert means == pytest.approx([np.mean(values) for values in by_output])

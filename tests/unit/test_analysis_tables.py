@@ -1,4 +1,4 @@
-"""The tables of PatchCleanser's analyses: golden files, and the long tables behind them."""
+"""The tables of PatchCleanser's and BagCert's analyses: golden files, and the long tables behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import pytest
 
 from patchcert.report.cells import as_markdown
 from patchcert.report.ledger import COLUMNS, read_ledger
-from patchcert.report.tables import forward_passes, inference_times, patch_shapes, patch_sizes
+from patchcert.report.tables import (
+    bagcert_conditions,
+    bagcert_times,
+    forward_passes,
+    inference_times,
+    patch_shapes,
+    patch_sizes,
+)
+
+from . import regions
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
@@ -115,6 +124,11 @@ TIMES = times_of({}, VIT)
         ("patch_shapes", lambda: patch_shapes.make(results=SHAPES, ledger=LEDGER)),
         ("forward_passes", lambda: forward_passes.make(results=PASSES)),
         ("inference_times", lambda: inference_times.make(times=TIMES)),
+        ("bagcert_times", lambda: bagcert_times.make(region_times=regions.TIMES, ledger=read_ledger(SHIPPED_LEDGER))),
+        (
+            "bagcert_conditions",
+            lambda: bagcert_conditions.make(conditions=regions.CONDITIONS, ledger=read_ledger(SHIPPED_LEDGER)),
+        ),
     ],
 )
 def test_a_table_is_as_it_was(
@@ -227,6 +241,35 @@ def test_times_are_listed_run_by_run_and_algorithm_by_algorithm() -> None:
     assert compact["forward passes an image"].tolist()[:2] == ["1.0", "12.2"]
     assert set(compact["device"]) == {"a processor, 2 threads"}
     assert "patch" not in compact.columns, "the undefended classifier has none, which is no second patch"
+
+
+# --- BagCert -----------------------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_certificates_take_their_forward_passes_and_the_rest() -> None:
+    table, compact = bagcert_times.make(regions.TIMES, NO_LEDGER)
+    assert table["seconds"].tolist() == pytest.approx((10 * regions.TIMES["milliseconds"]).tolist())
+    rows = compact.set_index("an output sees")
+    assert list(rows.index) == ["5x5 px", "7x7 px", "9x9 px", "11x11 px", "13x13 px", "one block", "one column"]
+    columns = ["forward passes, s", "certificates, s", "together, s", "parameters, millions"]
+    # 98.5 and 1.25 ms an image
+    assert rows.loc["one block", columns].tolist() == ["985.0", "12.50", "997.5", "1.10"]
+    assert rows[["published together, s", "published parameters, millions"]].eq("").all(axis=None)
+
+
+def test_the_gain_of_the_stronger_condition_has_the_interval_of_the_images_that_it_alone_certifies() -> None:
+    runs = regions.frame(
+        regions.shares(regions.bagcert(7, 0.5, seed=seed), clean=90.0, condition_3_2=strong, condition_3_3=50.0)
+        for seed, strong in ((0, 50.0), (1, 60.0), (2, 49.0))
+    )
+    table, compact = bagcert_conditions.make(runs, NO_LEDGER)
+    # Wilson's interval of 0 and of 40 of 400; where the weaker condition certifies more, a sign tells so
+    assert compact["gain of 3.2, points"].tolist() == ["0.0 [0.0, 1.0]", "10.0 [7.4, 13.3]", "-1.0 [0.0, 1.0]"]
+    assert compact["seed"].tolist() == [0, 1, 2]
+    gains = table[table["metric"] == "gain"]
+    assert gains[["percent", "hits", "total"]].to_numpy().tolist() == [[0.0, 0, 400], [10.0, 40, 400], [-1.0, -4, 400]]
+    assert len(table) == 3 * 4
+    assert list(table.columns) == list(runs.columns)
 
 
 # --- the shipped ledger ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from patchcert.report.findings import ABOUT, APART, COST, SIMILAR, Finding, findings
 from patchcert.report.terms import patch_area
 
+from . import regions
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 RUN = {"dataset": "digits", "model": "small_resnetv2", "training": "random_cutout", "seed": 0, "patch": "5x5", "budget": "6x6"}
 VIT, CONVNEXT = {"model": "small_vit"}, {"model": "small_convnext"}
@@ -194,6 +196,12 @@ ANALYSES = {
     "minority_reports": {"reports": REPORTS, "results": DOUBLE},
     "objects": {"images": IMAGES},
     "multilabel": SCORED,
+    "bagcert_conditions": {"conditions": regions.CONDITIONS},
+    "bagcert_patch_sizes": {"conditions": regions.SQUARES},
+    "bagcert_aspect_ratios": {"conditions": regions.SHAPES},
+    "bagcert_attacks": {"attacks": regions.ATTACKS},
+    "bagcert_outputs": {"conditions": regions.OUTPUTS},
+    "bagcert_times": {"region_times": regions.TIMES},
 }
 
 
@@ -658,3 +666,131 @@ def test_certified_areas_of_trainings_in_their_order() -> None:
         "holds",
         "small resnetv2: 37.0 (plain), 50.0 (random_cutout)",
     )
+
+
+# --- BagCert -----------------------------------------------------------------------------------------------------------------
+
+
+def of_regions(*runs: tuple[Mapping[str, Any], Mapping[str, float]]) -> pd.DataFrame:
+    return regions.frame(regions.shares(facts, **percents) for facts, percents in runs)
+
+
+def test_one_seed_whose_stronger_condition_certifies_fewer_is_enough_against_it() -> None:
+    conditions = of_regions(
+        (regions.bagcert(7, 0.5, seed=0), {"clean": 90.0, "condition_3_2": 60.0, "condition_3_3": 50.0}),
+        (regions.bagcert(7, 0.5, seed=1), {"clean": 90.0, "condition_3_2": 50.0, "condition_3_3": 50.25}),
+        (regions.bagcert(9, 0.5), {"clean": 90.0, "condition_3_2": 50.0, "condition_3_3": 50.0}),
+    )
+    assert asked("bagcert_conditions", "as many images", conditions=conditions) == (
+        "holds for 1 of 2 models",
+        "small bagcert rf7: -0.2 to 10.0 points more (does not hold); small bagcert rf9: 0.0 points more",
+    )
+    assert len(of_analysis("bagcert_conditions", conditions=conditions)) == 1, "one margin is not compared with itself"
+
+
+@pytest.mark.parametrize(
+    ("clean", "certified", "lower", "higher"),
+    [
+        ((95.0, 97.0, 94.0), (50.0, 40.0, 51.0), "holds", "holds"),
+        ((95.0, 90.0, 95.0), (50.0, 60.0, 50.0), "does not hold", "does not hold"),
+        ((94.0, 90.0, 95.0), (51.0, 60.0, 50.0), "does not hold", "does not hold"),
+    ],
+)
+def test_the_largest_margin_is_compared_with_the_smallest(
+    clean: tuple[float, ...], certified: tuple[float, ...], lower: str, higher: str
+) -> None:
+    conditions = of_regions(
+        *(
+            (regions.bagcert(7, margin), {"clean": right, "condition_3_2": sure, "condition_3_3": 0.0})
+            for margin, right, sure in reversed([*zip((0.25, 0.5, 1.0), clean, certified, strict=True)])
+        )
+    )
+    assert asked("bagcert_conditions", "lower clean", conditions=conditions)[0] == lower
+    assert asked("bagcert_conditions", "higher certified", conditions=conditions)[0] == higher
+
+
+def test_the_papers_configuration_is_held_against_the_best_at_each_size() -> None:
+    runs = [(regions.bagcert(7, 0.5), 50.0), (regions.bagcert(9, 0.5), 55.0), (regions.bagcert(7, 1.0), 10.0)]
+    runs += [(regions.bagcert(7, 0.5, patch="8x8"), 20.0), (regions.bagcert(9, 0.5, patch="8x8"), 25.25)]
+    runs += [(regions.bagcert(7, 0.5, patch="1x24"), 0.0), (regions.bagcert(9, 0.5, patch="1x24"), 90.0)]
+    runs += [(regions.smoothing("column"), 99.0)]
+    conditions = of_regions(*((facts, {"condition_3_2": percent}) for facts, percent in runs))
+    assert asked("bagcert_patch_sizes", "One configuration", conditions=conditions) == (
+        "does not hold",
+        f"small bagcert rf7: 50.0 against {50 + SIMILAR:.1f} (5x5), 20.0 against 25.2 (8x8) (does not hold)",
+    )
+    assert of_analysis("bagcert_patch_sizes", conditions=conditions[conditions["margin"] == 1.0]) == {}
+
+
+def test_the_shape_of_a_patch() -> None:
+    wide, square, high = "2x12", "4x6", "24x1"
+    runs = [(regions.smoothing("column", patch), percent) for patch, percent in ((wide, 5.25), ("1x24", 5.0), (high, 90.0))]
+    runs += [(regions.smoothing("block", wide), 70.0)]
+    runs += [(regions.bagcert(7, 0.5, patch=patch), percent) for patch, percent in ((wide, 41.0), (square, 60.0), (high, 40.0))]
+    runs += [(regions.bagcert(9, 0.5, patch=patch), percent) for patch, percent in ((wide, 39.75), (square, 60.0))]
+    conditions = of_regions(*((facts, {"condition_3_2": percent}) for facts, percent in runs))
+    assert asked("bagcert_aspect_ratios", "short but wide", conditions=conditions) == (
+        "does not hold",
+        "small column smoothing: 5.2 (2x12) (does not hold), 5.0 (1x24)",
+    )
+    assert asked("bagcert_aspect_ratios", "any aspect ratio", conditions=conditions) == (
+        "holds for 1 of 2 models",
+        "small bagcert rf7: 40.0 (24x1); small bagcert rf9: 39.8 (2x12) (does not hold)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("attacked", "verdict", "evidence"),
+    [
+        (
+            (60.0, 90.0),
+            "holds",
+            "0.0 (certified to attacked), 0.0 (attacked to clean)",
+        ),
+        (
+            (59.0, 80.0),
+            "does not hold",
+            "-1.0 (certified to attacked) (does not hold), 10.0 (attacked to clean)",
+        ),
+        (
+            (70.0, 90.25),
+            "does not hold",
+            "10.0 (certified to attacked), -0.2 (attacked to clean) (does not hold)",
+        ),
+    ],
+)
+def test_the_attack_lies_between_certificate_and_clean(attacked: tuple[float, ...], verdict: str, evidence: str) -> None:
+    attacks = of_regions(
+        *(
+            (regions.bagcert(7, 0.5, seed=seed), {"clean": 90.0, "attacked": percent, "condition_3_2": 60.0})
+            for seed, percent in enumerate(attacked)
+        )
+    )
+    assert asked("bagcert_attacks", "under attack", attacks=attacks) == (verdict, f"small bagcert rf7: {evidence}")
+
+
+def test_outputs_are_compared_where_all_else_is_the_same() -> None:
+    conditions = of_regions(
+        (regions.bagcert(9, 0.5, "softmax"), {"clean": 90.0, "condition_3_2": 61.0}),
+        (regions.bagcert(9, 0.5), {"clean": 90.0, "condition_3_2": 60.0}),
+        (regions.bagcert(9, 0.5, seed=1), {"clean": 91.0, "condition_3_2": 63.0}),
+        (regions.bagcert(9, 1.0), {"clean": 10.0, "condition_3_2": 10.0}),
+        (regions.bagcert(7, 1.0, "sigmoid"), {"clean": 80.0, "condition_3_2": 50.0}),
+    )
+    assert asked("bagcert_outputs", "Heaviside", conditions=conditions) == (
+        "holds",
+        "small bagcert rf9: 90.5 against 90.0 (softmax, clean), 61.5 against 61.0 (softmax, certified)",
+    )
+    first = conditions[conditions["seed"] == 0]
+    assert asked("bagcert_outputs", "Heaviside", conditions=first)[0] == "does not hold"
+
+
+def test_times_are_compared_with_those_of_blocks() -> None:
+    times = regions.TIMES[regions.TIMES["receptive_field"].isin([5, 7]) | regions.TIMES["receptive_field"].isna()]
+    slower = times.assign(milliseconds=times["milliseconds"].where(times["receptive_field"] != 7, 5.0))
+    # 99.75 ms against 3.33 and 10
+    assert asked("bagcert_times", "blocks", region_times=slower) == (
+        "holds for 1 of 2 models",
+        "small bagcert rf5: 30.0 times; small bagcert rf7: 10.0 times (does not hold)",
+    )
+    assert of_analysis("bagcert_times", region_times=times[~times["model"].str.contains("block")]) == {}

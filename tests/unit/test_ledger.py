@@ -94,6 +94,11 @@ def test_every_number_of_the_papers_is_there(shipped: pd.DataFrame) -> None:
         (("multilabel_patchcleanser", "Table II"), 3),
         (("multilabel_patchcleanser", "Table III"), 4 * 2),
         (("multilabel_patchcleanser", "Table IV"), 3 * 2),
+        (("bagcert", "Abstract"), 3),
+        (("bagcert", "Section 1"), 5),
+        (("bagcert", "Table 1"), 2 * 7),
+        (("bagcert", "Section 4"), 15),
+        (("bagcert", "Appendix A.3"), 3),
     ]
 
 
@@ -162,7 +167,41 @@ def test_a_published_number_of_a_training(shipped: pd.DataFrame, identity: str, 
     assert tuple(row[["published", "model", "training", "patch", "mask_budget"]]) == facts
 
 
-UNITS_SAID = "write per cent for accuracies and ratios, milliseconds for inference_time, fraction for area_under_curve"
+@pytest.mark.parametrize(
+    ("identity", "facts"),
+    [
+        ("abstract_cifar10_certified", (60.0, "=", "bagcert", "bagcert_cifar10_rf7", "margin_050", "2.4 % (5x5 of 32x32)")),
+        ("section1_cifar10_ibp_clean", (50.0, "<", "interval_bound_propagation", "", "", "2.4 % (5x5 of 32x32)")),
+        ("section1_cifar10_gain", (3.0, "~", "bagcert", "", "", "2.4 % (5x5 of 32x32)")),
+        ("table1_cifar10_rf9_time", (43.2, "=", "bagcert", "bagcert_cifar10_rf9", "", "")),
+        ("table1_cifar10_rf13_parameters", (66.0, "=", "bagcert", "bagcert_cifar10_rf13", "", "")),
+        ("table1_cifar10_ds_bs_time", (788.0, "=", "derandomized_smoothing", "", "", "")),
+        # the same model takes 40.6 s in Table 1
+        ("section4_cifar10_time", (43.2, "=", "bagcert", "bagcert_cifar10_rf7", "margin_050", "")),
+        ("section4_cifar10_ibp_certified", (30.3, "=", "interval_bound_propagation", "", "", "2.4 % (5x5 of 32x32)")),
+        (
+            "section4_imagenet_condition_3_3",
+            (18.9, "=", "bagcert", "bagcert_imagenet_rf17", "margin_025", "2 % (32x32 of 224x224)"),
+        ),
+        ("section4_imagenet_time", (420.0, "~", "bagcert", "bagcert_imagenet_rf17", "margin_025", "")),
+        (
+            "section4_cifar10_24_pixels_certified",
+            (40.0, ">", "bagcert", "bagcert_cifar10_rf7", "margin_050", "any rectangle of 24 px (of 32x32)"),
+        ),
+        # the paper writes columns x rows
+        ("section4_cifar10_ds_cs_24x1_certified", (0.0, "~", "derandomized_smoothing", "", "", "(1x24 of 32x32)")),
+        ("appendix_a3_cifar10_sigmoid_unstable", (4.0, "=", "bagcert", "", "", "")),
+    ],
+)
+def test_a_published_number_of_bagcert(shipped: pd.DataFrame, identity: str, facts: tuple[float | str, ...]) -> None:
+    row = shipped.set_index("id").loc[f"bagcert_{identity}"]
+    assert tuple(row[["published", "relation", "defense", "model", "training", "patch"]]) == facts
+
+
+UNITS_SAID = (
+    "write per cent for accuracies and ratios, milliseconds for inference_time, fraction for area_under_curve, "
+    "seconds for certification_time, millions for parameters, points for certified_gain, runs for unstable_runs"
+)
 SUMS = {
     ("patchcleanser", "Table 2", "imagenette"): {"defended_clean": 2018.0, "certified": 1777.2},
     ("patchcleanser", "Table 2", "imagenet"): {"defended_clean": 1446.9, "certified": 772.7},
@@ -200,6 +239,7 @@ SUMS = {
     ("multilabel_patchcleanser", "Table II", "coco"): {"area_under_curve": 1.938},
     ("multilabel_patchcleanser", "Table III", "coco"): {"overall_precision": 200.13, "overall_recall": 161.15},
     ("multilabel_patchcleanser", "Table IV", "coco"): {"area_under_curve": 3.275},
+    ("bagcert", "Table 1", "cifar10"): {"certification_time": 1033.2, "parameters": 258.0},
 }
 
 
@@ -283,18 +323,24 @@ def test_clean_accuracy_of_defenses_with_fixed_settings_is_the_same_for_every_pa
 
 
 def test_a_certificate_is_never_published_above_clean_accuracy(shipped: pd.DataFrame) -> None:
-    place = shipped["column"].str.replace("clean", "").str.replace("robust", "")
+    place = shipped["column"].str.replace("clean|robust|certified$", "", regex=True)
     pairs = shipped.assign(place=place).pivot_table(
         index=["paper", "table", "row", "place"], columns="metric", values="published"
     )
     both = pairs.dropna(subset=["certified", "defended_clean"])
-    assert both.groupby("paper").size().to_dict() == {"patchcleanser": 103, "greedy_cutout": 199}
+    assert both.groupby("paper").size().to_dict() == {"patchcleanser": 103, "greedy_cutout": 199, "bagcert": 4}
     assert (both["certified"] <= both["defended_clean"]).all()
 
 
 def test_every_patch_is_written_in_one_of_the_known_ways(shipped: pd.DataFrame) -> None:
     square = r"(two patches of )?((\d+(?:\.\d+)?) % )?\((\d+)x\4 of (448x448|224x224|32x32)\)"
-    patches = set(shipped["patch"]) - {"", "any rectangle of 1 % (of 224x224)"}
+    rectangles = {
+        "any rectangle of 1 % (of 224x224)",
+        "any rectangle of 24 px (of 32x32)",
+        "(1x24 of 32x32)",
+        "(2x12 of 32x32)",
+    }
+    patches = set(shipped["patch"]) - rectangles - {""}
     assert len(patches) == 11
     for patch in patches:
         found = re.fullmatch(square, patch)
@@ -307,12 +353,13 @@ def test_every_patch_is_written_in_one_of_the_known_ways(shipped: pd.DataFrame) 
 
 def test_every_column_is_filled_where_it_applies(shipped: pd.DataFrame) -> None:
     assert set(shipped["dataset"]) == {"imagenet", "imagenette", "cifar10", "cifar100", "svhn", "coco"}
+    assert set(shipped["unit"]) == set(UNITS.values())
+    assert set(shipped["defense"]) == set(DEFENSES)
+    assert set(shipped["metric"]) == set(UNITS)
+    shipped = shipped[shipped["paper"] != "bagcert"]
     prior = ~shipped["defense"].isin(["undefended", "double_masking", "minority_reports", "multilabel"])
     assert shipped.loc[prior, ["model", "training", "mask_budget", "default_model"]].eq("").all(axis=None)
     assert shipped.loc[~prior, ["model", "training"]].ne("").all(axis=None)
-    assert set(shipped["unit"]) == {"per cent", "milliseconds", "fraction"}
-    assert set(shipped["defense"]) == set(DEFENSES)
-    assert set(shipped["metric"]) == set(UNITS)
     ours = shipped["default_model"] != ""
     assert set(shipped.loc[ours, "dataset"]) == {"cifar10", "coco"}
     assert (shipped["default_training"] != "").equals(ours)
@@ -325,6 +372,31 @@ def test_every_column_is_filled_where_it_applies(shipped: pd.DataFrame) -> None:
     assert run["default_patch"].tolist() == run["patch"].str.extract(r"\((\d+x\d+) of 32x32\)")[0].tolist()
     small = {RESNET: "small_resnetv2", VIT: "small_vit", CONVNEXT: "small_convnext"}
     assert run["default_model"].equals(run["model"].map(small))
+
+
+def test_bagcerts_numbers_have_the_run_of_the_same_receptive_field_and_margin_beside_them(shipped: pd.DataFrame) -> None:
+    paper = shipped[shipped["paper"] == "bagcert"]
+    assert set(paper["dataset"]) == {"cifar10", "imagenet"}
+    own = paper[(paper["model"] != "") & (paper["dataset"] == "cifar10")]
+    assert own["default_model"].equals(own["model"].str.replace("bagcert_cifar10", "small_bagcert"))
+    assert own["default_training"].equals(own["training"])
+    quoted = paper[paper["defense"] != "bagcert"]
+    assert quoted[["model", "training"]].eq("").all(axis=None)
+    small = {"DS (BS)": "small_block_smoothing", "DS (CS)": "small_column_smoothing", "IBP": ""}
+    names = quoted["row"].where(quoted["table"] != "Table 1", quoted["column"])
+    assert quoted["default_model"].equals(names.map(small))
+    assert paper.loc[paper["dataset"] == "imagenet", "default_model"].eq("").all()
+    ours = paper["default_model"] != ""
+    patches = paper["patch"].str.extract(r"\((\d+x\d+) of 32x32\)")[0].fillna("")
+    assert paper["default_patch"].equals(patches.where(ours, ""))
+
+
+def test_what_bagcerts_text_repeats_agrees_with_its_table_but_for_one_time(shipped: pd.DataFrame) -> None:
+    paper = shipped[(shipped["paper"] == "bagcert") & (shipped["metric"] == "certification_time")]
+    table = paper[paper["table"] == "Table 1"].set_index("default_model")["published"]
+    told = paper[(paper["table"] == "Section 4") & (paper["default_model"] != "")].set_index("default_model")["published"]
+    assert told[told != table.loc[told.index]].to_dict() == {"small_bagcert_rf7": 43.2}
+    assert len(told) == 4
 
 
 # --- faults ------------------------------------------------------------------------------------------------------------------
@@ -375,6 +447,19 @@ def test_a_ledger_without_a_number_is_a_ledger(tmp_path: Path) -> None:
                 f"column published: '{time}'; write milliseconds, above 0",
             )
             for time in ("0", "-1.5", "inf", "nan", "", "12 ms")
+        ),
+        *(
+            (
+                {"metric": metric, "unit": unit, "published": number},
+                f"column published: '{number}'; write {said}",
+            )
+            for metric, unit, number, said in (
+                ("area_under_curve", "fraction", "1.01", "fraction, from 0 to 1"),
+                ("certified_gain", "points", "-1", "points, from 0 to 100"),
+                ("certification_time", "seconds", "0", "seconds, above 0"),
+                ("parameters", "millions", "0.0", "millions, above 0"),
+                ("unstable_runs", "runs", "-1", "runs, 0 or more"),
+            )
         ),
     ],
 )

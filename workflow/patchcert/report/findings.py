@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from patchcert.masks import size_from_text
+from patchcert.report.bagcert import ATTACKED, CLEAN, STRONG, USUAL, WEAK, scorers, smoothing
 from patchcert.report.results import FACTS, in_order, spoken
 from patchcert.report.tables import forward_passes
 from patchcert.report.terms import masks_in, patch_area, spoken_patch
@@ -24,6 +26,18 @@ APART = 10
 
 ABOUT = 0.25
 """What share of the pixels of several patches a single patch of about as many pixels may have more or fewer."""
+
+NOTHING = 5
+"""Certified accuracy that is called nearly nothing at most, per cent."""
+
+ANY_SHAPE = 40
+"""What BagCert certifies at least against a patch of any aspect ratio, as its paper says, per cent."""
+
+WIDE = 6
+"""How many times as wide as high a patch is at least that is called short but wide."""
+
+MANY = 10
+"""How many times as long as BagCert block smoothing takes at least."""
 
 Run = tuple[str, ...]
 """What tells a run from the others, for readers: its model, and those of its further facts that vary."""
@@ -407,6 +421,121 @@ def _one_place(points: pd.DataFrame, attackers: pd.DataFrame, place: str) -> lis
     )
 
 
+# --- BagCert -----------------------------------------------------------------------------------------------------------------
+
+
+def _bagcert_conditions(conditions: pd.DataFrame) -> list[Finding]:
+    """What condition 3.2 gains, over all trainings and seeds, and what the training margin does."""
+    place = "(BagCert, Figure 2)"
+    gains = []
+    for run, percent in _by_seed(conditions).items():
+        gain = (percent[STRONG] - percent[WEAK]).round(6)
+        ends = dict.fromkeys(f"{end:.1f}" for end in (gain.min(), gain.max()))
+        gains.append(_Answer(run, [(f"{' to '.join(ends)} points more", bool(gain.min() >= 0))]))
+    found = _finding(f"Condition 3.2 certifies at least as many images as condition 3.3 {place}", gains)
+    moves = {CLEAN: ("lower clean", _ends_lower), STRONG: ("higher certified", lambda values: _ends_lower(-values))}
+    for metric, (says, holds) in moves.items():
+        margins = {
+            run: rows.groupby("margin")["percent"].mean().round(6).rename("M {:g}".format)
+            for run, rows in _runs(_of(scorers(conditions), metric), "training").items()
+        }
+        found += _asked(f"The largest training margin gives {says} accuracy than the smallest {place}", margins, holds)
+    return found
+
+
+def _bagcert_patch_sizes(conditions: pd.DataFrame) -> list[Finding]:
+    """How far the paper's one configuration is from the best of all runs on the same dataset, at each size."""
+    certified = scorers(_of(conditions, STRONG))
+    squares = [patch for patch in in_order(certified["patch"]) if len(set(size_from_text(patch))) == 1]
+    usual = (certified[list(USUAL)] == pd.Series(USUAL)).all(axis=1)
+    answers = []
+    for run, own in _runs(certified[usual], "patch").items():
+        rivals = certified[certified["dataset"].isin(own["dataset"])].groupby(["model", "training", "patch"])["percent"].mean()
+        numbers = []
+        for patch in squares:
+            ours, best = own.loc[own["patch"] == patch, "percent"].mean(), rivals.xs(patch, level="patch").max()
+            numbers.append((f"{ours:.1f} against {best:.1f} ({patch})", bool(round(best - ours, 6) <= SIMILAR)))
+        answers.append(_Answer(run, numbers))
+    statement = f"One configuration is within {SIMILAR} points of the best against squares of every size (BagCert, Figure 3)"
+    return _finding(statement, answers)
+
+
+def _bagcert_aspect_ratios(conditions: pd.DataFrame) -> list[Finding]:
+    certified, place = _of(conditions, STRONG), "(BagCert, Figure 4)"
+    sizes = {patch: size_from_text(patch) for patch in in_order(certified["patch"])}
+    wide = [patch for patch, (rows, columns) in sizes.items() if columns >= WIDE * rows]
+    bands = certified[(certified["model"].map(smoothing) == "column") & certified["patch"].isin(wide)]
+    statement = f"Against short but wide patches, smoothing by columns certifies at most {NOTHING} % {place}"
+    found = _finding(
+        statement,
+        [
+            _Answer(run, [(f"{value:.1f} ({patch})", round(value, 6) <= NOTHING) for patch, value in values.items()])
+            for run, values in _means(bands, "patch").items()
+        ],
+    )
+    lowest = [
+        _Answer(run, [(f"{values.min():.1f} ({values.idxmin()})", round(values.min(), 6) >= ANY_SHAPE)])
+        for run, values in _means(scorers(certified), "patch").items()
+    ]
+    return found + _finding(f"BagCert certifies at least {ANY_SHAPE} % against a patch of any aspect ratio {place}", lowest)
+
+
+def _bagcert_attacks(attacks: pd.DataFrame) -> list[Finding]:
+    """Whether both bounds are on their sides of the truth, for every training and seed by itself."""
+    answers = []
+    for run, percent in _by_seed(attacks).items():
+        least = {
+            "certified to attacked": (percent[ATTACKED] - percent[STRONG]).min(),
+            "attacked to clean": (percent[CLEAN] - percent[ATTACKED]).min(),
+        }
+        answers.append(_Answer(run, [(f"{step:.1f} ({name})", round(step, 6) >= 0) for name, step in least.items()]))
+    statement = "Certified accuracy <= accuracy under attack <= clean accuracy, by these points at least (BagCert, Figure 7)"
+    return _finding(statement, answers)
+
+
+def _bagcert_outputs(conditions: pd.DataFrame) -> list[Finding]:
+    """Heaviside against the other outputs, where all else is the same; means over the seeds."""
+    answers = []
+    for _, rows in scorers(conditions).groupby(["dataset", "receptive_field", "margin", "patch"], sort=False):
+        means = rows.pivot_table(index="output", columns="metric", values="percent", sort=False).round(6)
+        others = means.drop(index="heaviside", errors="ignore")
+        if 0 < len(others) < len(means):
+            numbers = [
+                (f"{ours:.1f} against {others.loc[name, metric]:.1f} ({name}, {says})", ours >= others.loc[name, metric])
+                for metric, says in ((CLEAN, "clean"), (STRONG, "certified"))
+                for ours in [means.loc["heaviside", metric]]
+                for name in others.index
+            ]
+            answers.append(_Answer((spoken(in_order(rows.loc[rows["output"] == "heaviside", "model"])[0]),), numbers))
+    statement = "Heaviside scores reach at least the accuracies of the other outputs, by means over seeds (BagCert, Figure 8)"
+    return _finding(statement, answers)
+
+
+def _bagcert_times(region_times: pd.DataFrame) -> list[Finding]:
+    """Forward passes and certificates together; a model that was timed several times counts by its mean."""
+    totals = region_times.groupby([*FACTS, "defense"], sort=False)["milliseconds"].sum().reset_index()
+    blocks = totals[totals["model"].map(smoothing) == "block"].groupby("dataset")["milliseconds"].mean()
+    answers = []
+    for (dataset, model), own in scorers(totals).groupby(["dataset", "model"], sort=False)["milliseconds"]:
+        if dataset in blocks.index:
+            times = blocks[dataset] / own.mean()
+            answers.append(_Answer((spoken(model),), [(f"{times:.1f} times", times >= MANY)]))
+    return _finding(f"Smoothing by blocks takes at least {MANY} times as long as BagCert (BagCert, Table 1)", answers)
+
+
+def _by_seed(frame: pd.DataFrame) -> dict[Run, pd.DataFrame]:
+    """Accuracies of each model, a row a training and seed and a column a metric."""
+    return {
+        run: rows.pivot_table(index=["training", "seed"], columns="metric", values="percent")
+        for run, rows in _runs(frame, "training").items()
+    }
+
+
+def _means(frame: pd.DataFrame, along: str) -> dict[Run, pd.Series]:
+    """Means over the seeds along a fact, in its order, for each run."""
+    return {run: rows.groupby(along, sort=False)["percent"].mean() for run, rows in _runs(frame, along).items()}
+
+
 _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "patch_sizes": _patch_sizes,
     "patch_shapes": _patch_shapes,
@@ -419,6 +548,12 @@ _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "strategies": _strategies,
     "training_seeds": _training_seeds,
     "strategy_budgets": _strategy_budgets,
+    "bagcert_conditions": _bagcert_conditions,
+    "bagcert_patch_sizes": _bagcert_patch_sizes,
+    "bagcert_aspect_ratios": _bagcert_aspect_ratios,
+    "bagcert_attacks": _bagcert_attacks,
+    "bagcert_outputs": _bagcert_outputs,
+    "bagcert_times": _bagcert_times,
 }
 
 

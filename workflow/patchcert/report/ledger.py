@@ -3,8 +3,9 @@
 A row is one number of one paper. ``table``, ``row`` and ``column`` say where it stands, a figure or a section included, in the
 words of the paper; ``dataset``, ``model``, ``training``, ``patch`` and ``mask_budget`` say in the words of the project what it
 was measured on, and are empty where they do not apply. ``relation`` tells a measured value (``=``) from one that a text bounds
-from below (``>``) or above (``<``) or rounds (``~``). The last three columns name the run of the default study whose result
-belongs beside the number.
+from below (``>``) or above (``<``) or rounds (``~``). A number of somebody else's defense, quoted or measured again, has that
+defense and no model. The last three columns name the run of the default study whose result belongs beside the number;
+``default_training`` is empty where the number is the same for every training, as a time is, or the model has only one.
 """
 
 from __future__ import annotations
@@ -53,8 +54,21 @@ DEFENSES = (
 RELATIONS = ("=", ">", "<", "~")
 PER_CENT, MILLISECONDS, FRACTION = "per cent", "milliseconds", "fraction"
 RATIOS = ("overall_precision", "overall_recall", "class_precision", "class_recall")
-UNITS = dict.fromkeys((*METRICS, *RATIOS), PER_CENT) | {"inference_time": MILLISECONDS, "area_under_curve": FRACTION}
+UNITS = dict.fromkeys((*METRICS, *RATIOS, "condition_3_3"), PER_CENT) | {
+    "inference_time": MILLISECONDS,
+    "area_under_curve": FRACTION,
+    "certification_time": "seconds",
+    "parameters": "millions",
+    "certified_gain": "points",
+    "unstable_runs": "runs",
+}
+"""Units by metric. ``condition_3_3`` is what BagCert's weaker condition certifies, ``certified`` what the stronger one does,
+and ``certified_gain`` what lies between them; ``certification_time`` is that of all images of a test set."""
+LIMITS = {PER_CENT: (0, 100), FRACTION: (0, 1), "points": (0, 100)}
+AMOUNTS = (MILLISECONDS, "seconds", "millions")
+"""Units of what is never 0."""
 _WORDS = "[a-z0-9]+(_[a-z0-9]+)*"
+_MEASURES = ", ".join(f"{unit} for {metric}" for metric, unit in UNITS.items() if unit != PER_CENT)
 
 
 def read_ledger(path: str | Path) -> pd.DataFrame:
@@ -62,8 +76,8 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
 
     Raises:
         InputError: other columns; an id that is repeated or not of lower-case words; a defense, metric or relation outside
-            :data:`DEFENSES`, :data:`UNITS` and :data:`RELATIONS`; a unit that is not the metric's; an accuracy outside 0 to 100
-            per cent; a time that is not above 0 milliseconds.
+            :data:`DEFENSES`, :data:`UNITS` and :data:`RELATIONS`; a unit that is not the metric's; a number outside its
+            :data:`LIMITS`, an amount that is not above 0, or a number of runs below it.
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(table.columns) != COLUMNS:
@@ -80,21 +94,20 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
 
 def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
     """What a cell can have wrong: its column, which rows have the fault, and what to write instead."""
-    published = pd.to_numeric(table["published"], errors="coerce")
-    timed, part = table["unit"] == MILLISECONDS, table["unit"] == FRACTION
+    published, unit = pd.to_numeric(table["published"], errors="coerce"), table["unit"]
+    counted = ~published.between(0, math.inf, inclusive="left")
     return [
         ("id", ~table["id"].str.fullmatch(_WORDS).astype(bool), "lower-case words joined by underscores"),
         ("defense", ~table["defense"].isin(DEFENSES), f"one of {', '.join(DEFENSES)}"),
         ("metric", ~table["metric"].isin(UNITS), f"one of {', '.join(UNITS)}"),
         ("relation", ~table["relation"].isin(RELATIONS), f"one of {', '.join(RELATIONS)}"),
-        (
-            "unit",
-            table["unit"] != table["metric"].map(UNITS),
-            f"{PER_CENT} for accuracies and ratios, {MILLISECONDS} for inference_time, {FRACTION} for area_under_curve",
+        ("unit", unit != table["metric"].map(UNITS), f"{PER_CENT} for accuracies and ratios, {_MEASURES}"),
+        *(
+            ("published", (unit == name) & ~published.between(*limits), f"{name}, from {limits[0]} to {limits[1]}")
+            for name, limits in LIMITS.items()
         ),
-        ("published", ~timed & ~published.between(0, 100), f"{PER_CENT}, from 0 to 100"),
-        ("published", part & ~published.between(0, 1), f"{FRACTION}, from 0 to 1"),
-        ("published", timed & ~published.between(0, math.inf, inclusive="neither"), f"{MILLISECONDS}, above 0"),
+        *(("published", (unit == name) & (counted | (published == 0)), f"{name}, above 0") for name in AMOUNTS),
+        ("published", (unit == "runs") & counted, "runs, 0 or more"),
     ]
 
 

@@ -52,7 +52,7 @@ _SIDES = [
 class Line:
     """A run, or runs that differ along a figure's axis only, with the look that it keeps in every panel."""
 
-    facts: dict[str, str]
+    facts: dict[str, Any]
     name: str
     colour: Any
     marker: str
@@ -203,7 +203,13 @@ def on_devices(times: pd.DataFrame) -> str:
     return textwrap.fill(f"on {' and '.join(times['device'].unique())}", 48)
 
 
-def label_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: float) -> None:
+def label_points(
+    axes: Axes,
+    points: Sequence[tuple[float, float, str]],
+    size: float,
+    others: Sequence[tuple[float, float]] = (),
+    colours: Sequence[Any] | None = None,
+) -> None:
     """Write a text beside each point, on the side where it hides least: first other points and texts, then lines.
 
     The limits of the axes have to be final.
@@ -212,6 +218,8 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: f
         axes: where the points are.
         points: both coordinates of each point and its text.
         size: of the text, points of 1/72 inch.
+        others: coordinates of points without a text.
+        colours: of the texts, where they are not all black.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -219,14 +227,14 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: f
     figure.draw_without_rendering()
     room, half = axes.get_window_extent(), _MARKER_ROOM * figure.dpi / 72
     places = [axes.transData.transform(point[:2]) for point in points]
-    taken = [Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half) for x, y in places]
+    rest: Any = axes.transData.transform(others) if len(others) else []
+    taken = [Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half) for x, y in [*places, *rest]]
     drawn = [_on_paper(line) for line in axes.get_lines() if line.get_linestyle() != "None"]
-    for x, y, text in points:
+    for (x, y, text), colour in zip(points, colours or ["black"] * len(points), strict=True):
         tried: list[tuple[tuple[int, int, int], Annotation, Bbox]] = []
         for shift, horizontal, vertical in _SIDES:
-            label = axes.annotate(
-                text, (x, y), xytext=shift, textcoords="offset points", ha=horizontal, va=vertical, fontsize=size
-            )
+            look: dict[str, Any] = {"ha": horizontal, "va": vertical, "fontsize": size, "color": colour}
+            label = axes.annotate(text, (x, y), xytext=shift, textcoords="offset points", **look)
             box = label.get_window_extent()
             outside = not (room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1)
             hidden = outside + sum(box.overlaps(other) for other in taken)

@@ -7,19 +7,20 @@ import pandas as pd
 from patchcert.report.cells import PAPERS
 
 
-def in_table(ledger: pd.DataFrame, table: str, dataset: str, share: str = "") -> pd.DataFrame:
-    """The values that one table or figure of the PatchCleanser paper gives, exact or about; bounds are left out.
+def in_table(ledger: pd.DataFrame, table: str, dataset: str, share: str = "", *, paper: str = "patchcleanser") -> pd.DataFrame:
+    """The values that one table, figure or section of a paper gives, exact or about; bounds are left out.
 
     Args:
         ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
         table: ``Table 2`` or ``Figure 5``, for instance.
         dataset: as the ledger names it.
         share: how the patch's text begins, ``2 %`` for instance.
+        paper: as the ledger names it.
 
     Returns:
         Rows of the ledger, with the defense's short ``name`` in the paper, ``PC-ViT`` for instance.
     """
-    chosen = (ledger["paper"] == "patchcleanser") & (ledger["table"] == table) & (ledger["dataset"] == dataset)
+    chosen = (ledger["paper"] == paper) & (ledger["table"] == table) & (ledger["dataset"] == dataset)
     chosen &= ledger["relation"].isin(["=", "~"]) & ledger["patch"].str.startswith(share)
     return ledger[chosen].assign(name=lambda rows: rows["row"].str.split(",").str[0])
 

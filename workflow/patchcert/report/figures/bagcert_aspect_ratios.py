@@ -1,0 +1,57 @@
+"""The figure of what BagCert certifies against rectangles of one area, from the widest to the highest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from patchcert.masks import size_from_text
+from patchcert.report.bagcert import PAPER, draw_varied
+from patchcert.report.marks import CERTIFIED, diamond_handle, diamonds, grey_handle, legend, percent_axis
+from patchcert.report.published import in_table
+from patchcert.report.results import in_order
+from patchcert.report.style import WIDTH, styled
+from patchcert.report.terms import patch_area
+
+PIXELS = 24
+"""The area of the paper's rectangles."""
+_BOUND: dict[str, Any] = {"color": "black", "linestyle": "-.", "linewidth": 0.9}
+
+
+def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
+    """What condition 3.2 certifies against rectangles of 24 pixels: by receptive field on the left, by margin on the right.
+
+    Counterpart of BagCert, Figure 4; published values are what the text says of column smoothing, and its lower bound for
+    BagCert.
+
+    Args:
+        conditions: ``percent`` by run and ``metric``, as :mod:`patchcert.report.bagcert` describes them; of the patches, those
+            of 24 pixels are shown.
+        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        style: the ``report`` block of the configuration.
+    """
+    patches = sorted((patch for patch in in_order(conditions["patch"]) if patch_area(patch) == PIXELS), key=size_from_text)
+    places = {patch: float(number) for number, patch in enumerate(patches)}
+    ledger = ledger[ledger["paper"] == PAPER]
+    bounds = ledger[ledger["patch"].str.startswith(f"any rectangle of {PIXELS} px") & (ledger["relation"] == ">")]
+    stated = in_table(ledger, "Section 4", "cifar10", paper=PAPER)
+    stated = stated[(stated["defense"] == "derandomized_smoothing") & (stated["metric"] == "certified")]
+    stated = stated.assign(place=stated["default_patch"].map(places)).dropna(subset="place")
+    with styled(style) as colours:
+        figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharey=True)
+        handles = draw_varied(panels, conditions[conditions["patch"].isin(patches)], places, colours)
+        for panel in panels:
+            for bound in bounds["published"]:
+                panel.axhline(bound, **_BOUND)
+            diamonds(panel, stated["place"], stated["published"])
+            panel.set_xticks(list(places.values()), patches)
+            panel.set_xlabel("rows x columns of the patch (px)")
+            percent_axis(panel, "y", CERTIFIED)
+            panel.label_outer()
+        handles += [grey_handle(f"published, BagCert ≥ {bound:g} %", **_BOUND) for bound in bounds["published"]]
+        legend(figure, [*handles, diamond_handle("published, by columns")])
+    return figure
