@@ -6,9 +6,9 @@ rule fetch:
         f"{DATA}/{{source}}/{{version}}/{{file}}",
     log:
         f"{LOGS}/fetch/{{source}}/{{version}}/{{file}}.log",
-    priority: 1
     benchmark:
         f"{BENCHMARKS}/fetch/{{source}}/{{version}}/{{file}}.tsv"
+    priority: 1
     params:
         entry=source_entry,
     message:

@@ -10,9 +10,9 @@ rule prepare:
         record=f"{RESULTS}/prepared/{{dataset}}/record.json",
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
-    priority: 1
     benchmark:
         f"{BENCHMARKS}/prepare/{{dataset}}.tsv"
+    priority: 1
     threads: workflow.cores
     params:
         dataset=dataset_of,

@@ -170,6 +170,13 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "double_masking": {"patch_sizes": [[5, 5]], "mask_budgets": [[6, 6]], "numerical_margin": 0.0001},
         "challenger": {"numerical_margin": 0.0001},
         "multilabel": {"threshold": 0.8, "smaller_patches": [], "numerical_margin": 0.00001},
+        "bagcert": {
+            "numerical_margin": 0.0001,
+            "batch_size": 50,
+            "timed_images": 100,
+            "attacked_images": 100,
+            "attack_steps": 100,
+        },
         "minority_reports": {},
     }
     assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {
@@ -674,7 +681,7 @@ def test_the_margin_loss_needs_its_settings() -> None:
 @pytest.mark.parametrize(("path", "value"), [(path, value) for path, value, _ in FAULTS])
 def test_no_message_is_noise(path: str, value: Any) -> None:
     for line in messages(changed(path, value)):
-        assert len(line) <= 3 * 128
+        assert len(line) <= 4 * 128
         for noise in ("None", "True", "False", "{'", "['", "$ref", "$defs", "additionalProperties", "is not of type", "schema"):
             assert noise not in line
 
@@ -737,6 +744,27 @@ ONE_RUN = {"models": ["small_vit"], "trainings": ["plain"], "patches": [[5, 5]],
 )
 def test_defenses_and_losses_suit_the_labels(change: dict[str, Any], message: str) -> None:
     assert messages(SEVERAL | change) == [f"configuration key {message}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("objects", {}, "analyses.objects.budgets: missing; write for example budgets: [[3, 3], [6, 6]]"),
+        (
+            "bagcert_times",
+            {"budgets": [[6, 6]]},
+            "analyses.bagcert_times.budgets: region scorers are not masked; take the key out",
+        ),
+        (
+            "bagcert_attacks",
+            {"also": [{"budgets": [[6, 6]]}]},
+            "analyses.bagcert_attacks.budgets: region scorers are not masked; take the key out",
+        ),
+    ],
+)
+def test_mask_budgets_are_named_where_there_are_masks(name: str, change: dict[str, Any], message: str) -> None:
+    run = {key: value for key, value in ONE_RUN.items() if key != "budgets"} | {"dataset": "digits"}
+    assert messages(MINIMAL | {"analyses": {name: run | change}}) == [f"configuration key {message}"]
 
 
 def test_settings_that_differ_for_some_models_and_datasets() -> None:
@@ -923,7 +951,7 @@ def test_a_key_is_required_or_has_a_default_or_is_said_to_be_optional(
         required = name in parent.get("required", [])
         optional = bool(
             re.search(
-                r"\((random_cutout|strategies with the certificate's masks|margin loss) only\)|; optional\.",
+                r"\((random_cutout|strategies with the certificate's masks|margin loss) only\)|; optional\.|; required but for BagCert",
                 node["description"],
             )
         )
@@ -1049,7 +1077,7 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
         "| `defenses.double_masking` | block | required |",
         "| `runs.N.models` | list of names | required |",
         "| `analyses` | block | `{}` | The papers' analyses",
-        "| `analyses.NAME.budgets` | list of `[rows, columns]` | required | Masks along the rows and along the columns. |",
+        "| `analyses.NAME.budgets` | list of `[rows, columns]` | none | Masks along the rows and along the columns; required but for BagCert",
         '| `analyses.NAME.mode` | `"certificate"` or `"matrix"` | `"certificate"` |',
         "| `predict.batch_size` | whole number from 1 or `null` | `null` |",
         "| `predict.compiled` | `true` or `false` | `false` |",
