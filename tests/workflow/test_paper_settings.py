@@ -13,8 +13,10 @@ from patchcert.study.config import complete, settings_of
 
 pytestmark = pytest.mark.workflow
 
-DATASETS = {"imagenet": 3, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2}
+DATASETS = {"imagenet": 3, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2, "coco": 3, "voc2007": 2}
 """Files of each."""
+CHECKPOINTS = 1
+"""Published ones that timm does not have."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def runs(jobs):
 
 def test_every_table_is_planned_from_the_raw_files(study):
     jobs = study.jobs()
-    assert sum(rule == "fetch" for rule, _ in jobs) == sum(DATASETS.values())
+    assert sum(rule == "fetch" for rule, _ in jobs) == sum(DATASETS.values()) + CHECKPOINTS
     assert {Path(made).name for rule, made in jobs if rule == "prepare"} == DATASETS.keys()
     planned = study.plan()
     large = {(side, 6) for side in (23, 32, 39, 40, 48, 56, 64, *range(32, 193, 16))}
@@ -71,9 +73,37 @@ def test_every_published_classifier_has_a_run(study):
 def test_the_recipe_is_the_papers(model, dataset, learning_rate, batch_size):
     """Greedy Cutout, section 4."""
     trainings = complete(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))["trainings"]
-    for name in trainings.keys() - {"plain"}:
+    of_one_label = {name for name in trainings if not name.startswith(("multilabel", "margin"))}
+    for name in of_one_label - {"plain"}:
         settings = settings_of(trainings[name], model, dataset)
         assert (settings["learning_rate"], settings["batch_size"]) == (learning_rate, batch_size)
         assert (settings["pretrained"], settings["optimizer"], settings["epochs"]) == (True, "sgd", 10)
         assert settings["decay_after"] == [5]
     assert settings_of(trainings["plain"], model, dataset)["epochs"] == (0 if dataset == "imagenet" else 10)
+
+
+def test_the_published_checkpoint_is_taken_as_it_is():
+    """Multi-Label PatchCleanser certifies it on MSCOCO; what else there is starts from ImageNet."""
+    training = complete(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))["trainings"]["multilabel_plain"]
+    published = settings_of(training, "tresnet_l.miil_in1k_448", "coco")
+    assert (published["pretrained"], published["epochs"], published["loss"]) == ("tresnet_l_coco2014", 0, "asymmetric")
+    for run in (("tresnet_l.miil_in1k_448", "voc2007"), ("eva02_base_patch14_448.mim_in22k_ft_in22k_in1k", "coco")):
+        settings = settings_of(training, *run)
+        assert (settings["pretrained"], settings["epochs"]) == (True, 10)
+
+
+def test_bagcert_is_planned_as_published(study):
+    """Every network of BagCert's Figure 2 and Table 1, from the raw files to a page, by the recipes of appendix A.1."""
+    networks = {f"bagcert_cifar10_rf{field}" for field in (5, 7, 9, 11, 13)}
+    margins = {"margin_025": 0.25, "margin_050": 0.5, "margin_075": 0.75, "margin_100": 1.0}
+    wanted = {("cifar10_32", model, training) for model in networks for training in margins}
+    wanted |= {("imagenet", f"bagcert_imagenet_rf{field}", "margin_025_one_hot") for field in (17, 25, 29)}
+    assert wanted <= runs(study.jobs("bagcert"))
+    trainings = complete(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))["trainings"]
+    keys = ("margin", "one_hot_penalty", "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "flip")
+    for name, margin in margins.items():
+        settings = settings_of(trainings[name], "bagcert_cifar10_rf7", "cifar10_32")
+        assert [settings[key] for key in keys] == [margin, 0, 350, 96, "adam", 0.001, 0, True]
+        assert (settings["warmup_epochs"], settings["shift"]) == (10, 4)
+    settings = settings_of(trainings["margin_025_one_hot"], "bagcert_imagenet_rf17", "imagenet")
+    assert [settings[key] for key in keys] == [0.25, 1, 60, 64, "adam", 0.00033, 0, True]

@@ -19,13 +19,8 @@ SHARE = ["percent", "low", "high", "hits", "total"]
 COUNTS = ["near_flips", "passes", "pairs"]
 MULTILABEL = ("points", "areas", "attackers", "classes", "class_points")
 """The tables of :func:`patchcert.evaluation.multilabel.measures`."""
-OUTPUTS = {
-    "small_bagcert_sigmoid": "sigmoid",
-    "small_bagcert_softmax": "softmax",
-    "small_block_smoothing": "votes",
-    "small_column_smoothing": "votes",
-}
-"""What the region scores of a model are, where they are not steps."""
+OUTPUTS = {"sigmoid": "sigmoid", "softmax": "softmax", "smoothing": "votes"}
+"""What the region scores of a model are, where they are not steps, by the last word of its name."""
 Paths = Sequence[str | Path]
 
 
@@ -100,7 +95,7 @@ def read_shares(path: str | Path) -> pd.DataFrame:
 def scorers(table: pd.DataFrame) -> pd.DataFrame:
     """A table of region scorers with what their names say: ``receptive_field``, if any, ``output`` and ``defense``."""
     families, fields = zip(*(split(model) for model in table["model"]), strict=True)
-    outputs = pd.Series([OUTPUTS.get(family, "heaviside") for family in families], index=table.index)
+    outputs = pd.Series([OUTPUTS.get(family.rpartition("_")[2], "heaviside") for family in families], index=table.index)
     return table.assign(
         receptive_field=pd.to_numeric(pd.Series(fields, index=table.index), errors="coerce"),
         output=outputs,
