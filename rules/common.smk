@@ -215,6 +215,12 @@ def architecture_modules(wildcards):
     return [] if "." in wildcards.model else [f"patchcert.models.architectures.{split(wildcards.model)[0]}"]
 
 
+def decoding_threads(wildcards):
+    """All cores for what takes long, and one for the rest, since a job that wants all has to wait until all are free."""
+    large = sum(entry.bytes or 0 for entry in SOURCES[dataset_of(wildcards)["source"]]) > 10**9
+    return workflow.cores if large else 1
+
+
 def data_identity(wildcards):
     """Digest of what the images, labels and splits of a dataset depend on.
 

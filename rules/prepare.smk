@@ -13,7 +13,7 @@ rule prepare:
     benchmark:
         f"{BENCHMARKS}/prepare/{{dataset}}.tsv"
     priority: 1
-    threads: workflow.cores
+    threads: decoding_threads
     params:
         dataset=dataset_of,
         digests=source_digests,

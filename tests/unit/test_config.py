@@ -951,7 +951,7 @@ def test_a_key_is_required_or_has_a_default_or_is_said_to_be_optional(
         required = name in parent.get("required", [])
         optional = bool(
             re.search(
-                r"\((random_cutout|strategies with the certificate's masks|margin loss) only\)|; optional\.|; required but for ",
+                r"\((random_cutout|strategies with the certificate's masks|margin loss) only\)|; optional\.|; required but ",
                 node["description"],
             )
         )
@@ -1077,7 +1077,7 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
         "| `defenses.double_masking` | block | required |",
         "| `runs.N.models` | list of names | required |",
         "| `analyses` | block | `{}` | The papers' analyses",
-        "| `analyses.NAME.budgets` | list of `[rows, columns]` | none | Masks along the rows and along the columns; required but",
+        "| `analyses.NAME.budgets` | list of `[rows, columns]` | none | Masks along the rows and along the columns; req",
         '| `analyses.NAME.mode` | `"certificate"` or `"matrix"` | `"certificate"` |',
         "| `predict.batch_size` | whole number from 1 or `null` | `null` |",
         "| `predict.compiled` | `true` or `false` | `false` |",
