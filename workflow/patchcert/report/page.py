@@ -117,9 +117,8 @@ def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]
     for name, block in analyses:
         runs = ", ".join(map(spoken, [*block["models"], *block["trainings"]]))
         place = f" on {spoken(block['dataset'])}" if len(images) > 1 else ""
-        lines.append(
-            f"* Analysis `{name}`{place}: {runs}; patches {_sizes(block['patches'])}; mask sets of {_sizes(block['budgets'])}."
-        )
+        masks = f"; mask sets of {_sizes(block['budgets'])}" if "budgets" in block else ""
+        lines.append(f"* Analysis `{name}`{place}: {runs}; patches {_sizes(block['patches'])}{masks}.")
     percent = f"{100 * config['evaluate']['confidence']:g}"
     lines.append(f"* Brackets and error bars: {percent} % Wilson intervals over the test images.")
     lines.append(f"* Device: {config['device']}; seeds: {', '.join(map(str, sorted(seeds)))}.")
