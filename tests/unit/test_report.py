@@ -211,6 +211,9 @@ CONFIG: dict[str, Any] = {
                 "budgets": [[2, 2], [3, 4]],
             }
         ],
+        "bagcert_times": [
+            {"seeds": [3], "models": ["small_bagcert_rf5"], "trainings": ["margin_050"], "patches": [[5, 5]]},
+        ],
     },
     "evaluate": {"confidence": 0.995},
 }
@@ -259,6 +262,7 @@ def test_the_page_says_with_which_settings_it_was_made(results: pd.DataFrame, le
         "* Grid of runs: double masking against patches of 5x5, 5x8 pixels anywhere on the image, mask sets of 6x6, 3x3.",
         "* Analysis `patch_shapes`: small vit, small resmlp, random cutout; patches area-10, 3x3, 2-of-3x3; mask sets of 5x5.",
         "* Analysis `mask_budgets`: small vit, plain; patches 5x5; mask sets of 2x2, 3x4.",
+        "* Analysis `bagcert_times`: small bagcert rf5, margin 050; patches 5x5.",
         "* Brackets and error bars: 99.5 % Wilson intervals over the test images.",
         "* Device: cpu; seeds: 1, 9, 10.",
         "![mask set](figures/mask_set.png)",

@@ -32,6 +32,7 @@ SHOWN = {
     "large_patches": once("figure", "large_patches"),
     "minority_reports": once("figure", "minority_reports"),
     "objects": Counter(),
+    "defenses": once("table", "defenses"),
     "strategies": once("table", "strategies") | once("figure", "strategy_costs"),
     "strategy_budgets": once("figure", "strategy_budgets"),
 }
@@ -62,9 +63,22 @@ EVALUATED_LABELS = (
 )
 CERTIFIED_LABELS = EVALUATED_LABELS | Counter(["certify/multilabel"])
 PREDICTED_LABELS = CERTIFIED_LABELS | Counter({"predict": 2, "gather_scores": 1}) | CERTIFICATION_HISTOGRAMS
+ANALYSES_OF_REGIONS = ("bagcert_conditions", "bagcert_patch_sizes", "bagcert_attacks", "defenses")
+EVALUATED_REGIONS = (
+    Counter([f"evaluate_regions/{name}/bagcert" for name in ANALYSES_OF_REGIONS])
+    | once("table", "bagcert_conditions defenses")
+    | once("figure", "bagcert_conditions bagcert_patch_sizes")
+    | PAGE
+)
+CERTIFIED_REGIONS = EVALUATED_REGIONS | Counter(["certify_regions/bagcert"])
+PREDICTED_REGIONS = CERTIFIED_REGIONS | Counter(["predict_regions"])
+EVALUATED_ATTACKS = Counter(["evaluate_attacks/bagcert_attacks/attacks", "figure/bagcert_attacks"]) | PAGE
+ATTACKS = EVALUATED_ATTACKS | Counter({"attack_regions": 2})
+REGION_TIMES = Counter(["time_regions", "table/defenses"]) | PAGE
 FIGURE_OF_PAIRS = once("figure", "mask_set")
 TRAINING_CURVES = once("figure", "training_curves")
 TABLE_OF_TIMES = once("table", "inference_times")
+THROUGHPUT = once("table", "training_throughput")
 MASKED_IMAGES = once("figure", "masked_images")
 TRAINED = once("figure", "training_curves strategy_costs") | once("table", "strategies") | MASKED_IMAGES
 """What shows how trainings went, of the analysis of strategies."""
@@ -79,7 +93,8 @@ EVERY_METRIC = METRICS | CHALLENGER_METRICS | MINORITY_REPORTS_METRICS
 FIGURES_OF_METRICS = Counter(name for name in METRICS if name.startswith("figure/"))
 FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES | MASKED_IMAGES
 FIGURES |= once("figure", "precision_recall class_curves") | CERTIFICATION_HISTOGRAMS
-TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | PAGE
+FIGURES |= once("figure", "bagcert_conditions bagcert_patch_sizes bagcert_attacks")
+TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | SHOWN["defenses"] | PAGE
 CHALLENGER = Counter({"certify/challenger": 2}) | CHALLENGER_METRICS
 MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | MINORITY_REPORTS_METRICS
 
@@ -94,7 +109,9 @@ PREDICTIONS_OF_DIGITS = (
 TRAININGS_OF_DIGITS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS_OF_DIGITS | TIMES
 PREDICTIONS = both(PREDICTIONS_OF_DIGITS, PREDICTED_LABELS)
 MULTILABEL_RUN = PREDICTED_LABELS | Counter(["train"]) | TRAINING_CURVES
-TRAININGS = both(TRAININGS_OF_DIGITS, MULTILABEL_RUN)
+REGION_RUN = PREDICTED_REGIONS | ATTACKS | REGION_TIMES | Counter(["train"]) | TRAINING_CURVES
+EVERYTHING_OF_DIGITS = both(TRAININGS_OF_DIGITS, REGION_RUN)
+TRAININGS = both(EVERYTHING_OF_DIGITS, MULTILABEL_RUN)
 
 
 def predicted(mask_sets: int, analyses: str) -> Counter[str]:
@@ -106,7 +123,7 @@ def predicted(mask_sets: int, analyses: str) -> Counter[str]:
 ONE_RUN = predicted(1, "grid") | Counter(["train"]) | TRAINING_CURVES
 COMPARED_RUN = predicted(1, "grid strategies") | Counter(["train"]) | TRAINED | TRAINING_TIMES
 ANALYSED_RUN = (
-    predicted(4, "grid patch_shapes mask_budgets minority_reports objects strategies strategy_budgets")
+    predicted(4, "grid patch_shapes mask_budgets minority_reports objects defenses strategies strategy_budgets")
     | Counter(["train"])
     | TRAINED
     | TRAINING_TIMES
@@ -117,6 +134,14 @@ ANALYSED_RUN = (
 )
 """A run that is timed, certified by every defense, and shown image by image."""
 LEFT_TO_A_TARGET = once("evaluate", "training_seeds/double_masking") | once("table", "training_seeds") | PAGE
+SHOWN_BY_BAGCERT = once("table", "bagcert_times") | once("figure", "bagcert_aspect_ratios bagcert_outputs")
+LEFT_TO_BAGCERT = (
+    Counter([f"evaluate_regions/{name}/bagcert" for name in ("bagcert_aspect_ratios", "bagcert_outputs")])
+    | Counter(["train", "predict_regions", "certify_regions/bagcert"])
+    | SHOWN_BY_BAGCERT
+    | PAGE
+)
+"""With a second output function; of what is timed, the bare run has the metrics and the times already."""
 
 
 def test_nothing_changed_plans_nothing(finished):
@@ -138,6 +163,9 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
         *once_only,
         *("train", "predict", "time_inference", "gather_predictions", "gather_scores", "page"),
         *("certify/multilabel", "evaluate_multilabel/multilabel/multilabel"),
+        *("predict_regions", "certify_regions/bagcert", "time_regions", "attack_regions"),
+        *(f"evaluate_regions/{name}/bagcert" for name in ANALYSES_OF_REGIONS),
+        "evaluate_attacks/bagcert_attacks/attacks",
         *(f"certify/{defense}" for defense in ("double_masking", "challenger", "minority_reports")),
         *(f"evaluate/{analysis}/double_masking" for analysis in SHOWN),
         *("evaluate/mask_budgets/challenger", "evaluate/minority_reports/minority_reports"),
@@ -146,11 +174,12 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
             for kind in ("table", "figure")
             for file in (ROOT / PACKAGE / f"report/{kind}s").glob("[!_]*.py")
         ),
-    } - LEFT_TO_A_TARGET.keys() | {"time_training", "page"}
+    } - LEFT_TO_A_TARGET.keys() - SHOWN_BY_BAGCERT.keys() | {"time_training", "page"}
 
 
 def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
     assert finished.plan("strategies") == LEFT_TO_A_TARGET
+    assert finished.plan("bagcert") == LEFT_TO_BAGCERT
     finished.edit_config("analyses.training_seeds.seeds", [0, 1])
     jobs = finished.plan("strategies")
     assert (jobs["train"], jobs["predict"]) == (3, 3 * 2)
@@ -192,11 +221,16 @@ def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
         ("report/figures/certification_histograms", CERTIFICATION_HISTOGRAMS | PAGE),
         ("report/tables/multilabel_areas", once("table", "multilabel_areas") | PAGE),
         ("row_extrema", PREDICTIONS | TIMES),
+        ("evaluation/bagcert", CERTIFIED_REGIONS | EVALUATED_ATTACKS),
+        ("study/regions", PREDICTED_REGIONS | ATTACKS | REGION_TIMES),
+        ("models/architectures/small_bagcert", REGION_RUN),
+        ("models/architectures/small_bagcert_softmax", {}),
+        ("report/figures/bagcert_attacks", once("figure", "bagcert_attacks") | PAGE),
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
         ("masking", TRAININGS),
         ("datasets/index", TRAININGS | {"prepare": 2}),
-        ("datasets/loaders/digits", TRAININGS_OF_DIGITS | {"prepare": 1}),
+        ("datasets/loaders/digits", EVERYTHING_OF_DIGITS | {"prepare": 1}),
         ("datasets/loaders/coco", MULTILABEL_RUN | {"prepare": 1}),
         ("datasets/prepare", TRAININGS | {"prepare": 2}),
         ("datasets/loaders/cifar10", {}),
@@ -236,8 +270,9 @@ def test_a_caption_reruns_what_it_stands_under(finished):
 
 def test_a_published_number_reruns_what_shows_it(finished):
     finished.replace("reports/claims.csv", ",83.9,", ",83.8,")
-    figures = "strategies strategy_costs prior_defenses mask_budgets overhead large_patches minority_reports precision_recall"
-    tables = once("table", "accuracy vanilla patch_sizes patch_shapes strategies") | MULTILABEL_TABLES
+    figures = "strategies strategy_costs prior_defenses mask_budgets overhead large_patches minority_reports precision_recall "
+    figures += "bagcert_conditions bagcert_patch_sizes"
+    tables = once("table", "accuracy vanilla patch_sizes patch_shapes strategies bagcert_conditions") | MULTILABEL_TABLES
     assert finished.plan() == tables | once("figure", figures) | PAGE
 
 
@@ -249,7 +284,11 @@ def test_a_published_number_reruns_what_shows_it(finished):
     [
         ("report.palette", "deep", FIGURES | PAGE),
         ("report.font_size", 10, FIGURES | PAGE),
-        ("evaluate.confidence", 0.9, EVERY_METRIC | TABLE_OF_TIMES | MULTILABEL_TABLES | once("table", "training_throughput")),
+        (
+            "evaluate.confidence",
+            0.9,
+            EVERY_METRIC | EVALUATED_REGIONS | EVALUATED_ATTACKS | TABLE_OF_TIMES | MULTILABEL_TABLES | THROUGHPUT,
+        ),
         ("defenses.double_masking.numerical_margin", 0.5, METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
         # four runs; one of them is predicted under the second budget for an analysis already
         ("defenses.double_masking.patch_sizes", [[4, 4]], predicted(4, "grid")),
@@ -264,10 +303,14 @@ def test_a_published_number_reruns_what_shows_it(finished):
         # all others start from it
         ("trainings.plain.weight_decay", 0.01, TRAININGS_OF_DIGITS),
         ("trainings.multilabel_plain.weight_decay", 0.01, MULTILABEL_RUN),
+        ("trainings.margin.margin", 0.25, REGION_RUN),
+        ("defenses.bagcert.numerical_margin", 0.01, PREDICTED_REGIONS),
+        ("defenses.bagcert.attack_steps", 6, ATTACKS),
+        ("analyses.bagcert_patch_sizes.patches", [[2, 2], [3, 3]], CERTIFIED_REGIONS),
         ("defenses.multilabel.threshold", 0.5, EVALUATED_LABELS | CERTIFICATION_HISTOGRAMS),
         ("defenses.multilabel.smaller_patches", [[4, 4]], CERTIFIED_LABELS),
-        ("datasets.digits.split_seed", 1, TRAININGS_OF_DIGITS | {"prepare": 1}),
-        ("datasets.digits.resize", 40, TRAININGS_OF_DIGITS | {"prepare": 1}),
+        ("datasets.digits.split_seed", 1, EVERYTHING_OF_DIGITS | {"prepare": 1}),
+        ("datasets.digits.resize", 40, EVERYTHING_OF_DIGITS | {"prepare": 1}),
         ("datasets.scenes.split_seed", 1, MULTILABEL_RUN | {"prepare": 1}),
         ("mirror", "http://127.0.0.1:9", {}),
     ],
@@ -365,7 +408,7 @@ def test_a_deleted_figure_is_replanned_with_the_page(finished):
 
 def test_deleted_results_keep_the_weights_where_the_index_is_made_first(finished):
     shutil.rmtree(finished.folder / RESULTS)
-    assert finished.plan()["train"] == 5
+    assert finished.plan()["train"] == 6
     finished.run("prepared")
     assert finished.plan()["train"] == 0
 

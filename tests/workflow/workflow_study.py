@@ -19,7 +19,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = {".git", ".dvc", ".venv", ".snakemake", "build", "data", "checkpoints", "results"}
 CONFIG = "config/ci.yaml"
-FILL_A_FOLDER = {"prepare", "train", "certify_multilabel"}
+FILL_A_FOLDER = {"prepare", "train", "certify_multilabel", "predict_regions"}
 NAMED = r"/(?:certificates|tables|figures)/(\w+)|/metrics/(\w+/\w+)"
 
 
