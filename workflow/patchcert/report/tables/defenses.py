@@ -7,6 +7,7 @@ import pandas as pd
 from patchcert.report.cells import cell, named
 from patchcert.report.results import spoken
 
+NAMES = {"bagcert": "BagCert"}
 RUN = ["dataset", "model", "training", "seed"]
 
 
@@ -33,7 +34,7 @@ def make(
         told = dict(zip(["defense", *RUN, "patch", "budget"], facts, strict=True))
         by_metric = part.set_index("metric")
         compact.append(
-            {"defense": spoken(told["defense"])}
+            {"defense": NAMES.get(told["defense"], spoken(told["defense"]))}
             | named({fact: told[fact] for fact in [*RUN, "patch"]}, table)
             | {"masks": "" if told["budget"] == "none" else told["budget"]}
             | {"clean, %": cell(by_metric.loc["defended_clean"]), "certified, %": cell(by_metric.loc["certified"])}
