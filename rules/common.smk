@@ -286,6 +286,23 @@ def training_timing_code(wildcards):
     return timed_code("time_training.py", wildcards)
 
 
+def attack_example_facts():
+    """The run of which one attack is drawn: that of the receptive field and margin that the paper singles out, or the first."""
+    facts = region_facts("bagcert_attacks") if "bagcert_attacks" in config["analyses"] else []
+    singled_out = [fact for fact in facts if fact["model"].endswith("_rf7") and fact["margin"] == 0.5]
+    return next(iter([*singled_out, *facts]), None)
+
+
+def attack_example_inputs(wildcards):
+    facts = attack_example_facts()
+    return prepared_of(facts) | {"weights": rules.train.output.weights.format(**facts)}
+
+
+def attack_example_code(wildcards):
+    modules = architecture_modules(SimpleNamespace(**attack_example_facts()))
+    return adapter_code("figure_bagcert_attack_example.py", *modules)
+
+
 def masked_images_facts():
     """The run whose weights the figure of masked images asks: without masks, if the analysis has such a training."""
     facts = analysis_facts("strategies")
@@ -567,6 +584,11 @@ FIGURES = {
     "bagcert_attacks": {
         "caption": "Accuracy on clean images, under a patch attack at the place where the certificate is weakest, and certified, on the same images; what no certificate covers and no attack broke is shaded (Figures 6 and 7 of the BagCert paper).",
         "reads": ["attacks"],
+        "analysis": "bagcert_attacks",
+    },
+    "bagcert_attack_example": {
+        "caption": "A patch attack and what it does to the region scores of the true class and of the target; light is a vote. The rectangles are the patch and the places that it can reach (Figure 6 of the BagCert paper).",
+        "reads": [],
         "analysis": "bagcert_attacks",
     },
     "bagcert_outputs": {

@@ -166,6 +166,36 @@ rule figure_certification_histograms:
         "../workflow/scripts/figure_certification_histograms.py"
 
 
+rule figure_bagcert_attack_example:
+    input:
+        unpack(attack_example_inputs),
+    output:
+        svg=f"{REPORTS}/figures/bagcert_attack_example.svg",
+        png=report(
+            f"{REPORTS}/figures/bagcert_attack_example.png",
+            caption="../workflow/captions/figure.rst",
+            category="Figures",
+            labels={"figure": "bagcert_attack_example"},
+        ),
+    log:
+        f"{LOGS}/figure/bagcert_attack_example.log",
+    benchmark:
+        f"{BENCHMARKS}/figure/bagcert_attack_example.tsv"
+    params:
+        caption=FIGURES["bagcert_attack_example"]["caption"],
+        facts=lambda wildcards: attack_example_facts(),
+        dataset=lambda wildcards: config["datasets"][attack_example_facts()["dataset"]],
+        images=20,
+        steps=config["defenses"]["bagcert"]["attack_steps"],
+        style=config["report"],
+        code=attack_example_code,
+    message:
+        "Drawing one patch attack on region scores"
+    script:
+        "../workflow/scripts/figure_bagcert_attack_example.py"
+
+
+ruleorder: figure_bagcert_attack_example > figure
 ruleorder: figure_mask_set > figure
 ruleorder: figure_certification_histograms > figure
 ruleorder: figure_masked_images > figure

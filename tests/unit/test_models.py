@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -275,3 +276,15 @@ def test_a_checkpoint_that_is_a_web_page_or_runs_code(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"weights\.pth: no checkpoint of this model"):
             registry.load_checkpoint(model, path)
+
+
+def test_the_model_cards_are_true() -> None:
+    cards = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \|.*?\| ([\d,]+) \|", cards, re.MULTILINE))
+    for name, parameters in told.items():
+        classes = 1000 if "imagenet" in name else 10
+        with torch.device("meta"):
+            model = registry.build(name, classes, (32, 32))
+        assert sum(parameter.numel() for parameter in model.parameters()) == int(parameters.replace(",", ""))
+    families = {re.sub(r"_rf\d+$", "", name) for name in registry.names()}
+    assert {re.sub(r"_rf\d+$", "", name) for name in told} >= families - {"bagcert_cifar10_softmax"}

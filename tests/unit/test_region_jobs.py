@@ -15,6 +15,7 @@ from patchcert.models import registry
 from patchcert.models.region_classifier import region_classifier
 from patchcert.provenance import write_json
 from patchcert.region_scores import load
+from patchcert.report.figures import bagcert_attack_example
 from patchcert.study.regions import attack_regions, predict_regions, region_times, threat
 from patchcert.study.trained import Trained
 
@@ -106,7 +107,15 @@ def test_times_of_both_parts(model: torch.nn.Module, images: Held) -> None:
 def test_no_attack_breaks_a_certificate(model: torch.nn.Module, images: Held) -> None:
     certified = []
     for side in (2, 8, 14):
-        table = attack_regions(model, NAME, images, (side, side), steps=20, seed=0, device="cpu")
+        table, shown, targets, patches, reached = attack_regions(
+            model, NAME, images, (side, side), steps=20, seed=0, device="cpu"
+        )
+        for changed, (top, bottom, left, right) in zip((shown != images.pixels).any(axis=1), patches, strict=True):
+            assert (bottom - top, right - left) == (side, side)
+            changed[top:bottom, left:right] = False
+            assert not changed.any()
+        assert (targets != images.labels).all()
+        assert (reached[:, 1] > reached[:, 0]).all()
         assert table["image_id"].tolist() == images.ids.tolist()
         assert table["clean"].all()  # labels are the answers
         assert not (table["condition_3_2"] & ~table["attacked"]).any()
@@ -117,3 +126,22 @@ def test_no_attack_breaks_a_certificate(model: torch.nn.Module, images: Held) ->
         assert table["condition_3_2"].tolist() == held.tolist()
     assert certified[0] > certified[-1]
     assert attack_measures(table, 0.95)["attacked"]["hits"] < 16  # the largest patch does break some
+
+
+def test_one_attack_is_drawn_with_its_votes_and_rectangles(model: torch.nn.Module, images: Held) -> None:
+    _, shown, targets, patches, reached = attack_regions(model, NAME, images, (8, 8), steps=5, seed=0, device="cpu")
+    pair = np.stack([images.pixels[0], shown[0]])
+    with torch.inference_mode():
+        scores = region_classifier(model, NAME).scores(registry.normalisation(NAME)(torch.tensor(pair))).numpy()
+    classes = int(images.labels[0]), int(targets[0])
+    style = {"palette": "colorblind", "font_size": 9, "resolution": 60}
+    figure = bagcert_attack_example.draw(pair, scores, classes, (patches[0], reached[0]), style)
+    for row, maps in enumerate(scores):
+        picture, *votes = figure.axes[3 * row : 3 * row + 3]
+        assert picture.get_title("left").endswith(f"answer {int(maps.sum(axis=(1, 2)).argmax())}")
+        for panel, name in zip(votes, classes, strict=True):
+            np.testing.assert_array_equal(panel.images[0].get_array(), maps[name])
+            assert panel.get_title("left").endswith(f" {name}: {100 * maps[name].mean():.1f} % of votes")
+        boxes = [panel.patches[0].get_bbox().bounds for panel in (picture, *votes)]
+        for box, (top, bottom, left, right) in zip(boxes, (patches[0], reached[0], reached[0]), strict=True):
+            assert box == (left - 0.5, top - 0.5, right - left, bottom - top)

@@ -74,6 +74,7 @@ CERTIFIED_REGIONS = EVALUATED_REGIONS | Counter(["certify_regions/bagcert"])
 PREDICTED_REGIONS = CERTIFIED_REGIONS | Counter(["predict_regions"])
 EVALUATED_ATTACKS = Counter(["evaluate_attacks/bagcert_attacks/attacks", "figure/bagcert_attacks"]) | PAGE
 ATTACKS = EVALUATED_ATTACKS | Counter({"attack_regions": 2})
+ATTACK_EXAMPLE = once("figure", "bagcert_attack_example")
 REGION_TIMES = Counter(["time_regions", "table/defenses"]) | PAGE
 FIGURE_OF_PAIRS = once("figure", "mask_set")
 TRAINING_CURVES = once("figure", "training_curves")
@@ -93,7 +94,7 @@ EVERY_METRIC = METRICS | CHALLENGER_METRICS | MINORITY_REPORTS_METRICS
 FIGURES_OF_METRICS = Counter(name for name in METRICS if name.startswith("figure/"))
 FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES | MASKED_IMAGES
 FIGURES |= once("figure", "precision_recall class_curves") | CERTIFICATION_HISTOGRAMS
-FIGURES |= once("figure", "bagcert_conditions bagcert_patch_sizes bagcert_attacks")
+FIGURES |= once("figure", "bagcert_conditions bagcert_patch_sizes bagcert_attacks") | ATTACK_EXAMPLE
 TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | SHOWN["defenses"] | PAGE
 CHALLENGER = Counter({"certify/challenger": 2}) | CHALLENGER_METRICS
 MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | MINORITY_REPORTS_METRICS
@@ -109,7 +110,7 @@ PREDICTIONS_OF_DIGITS = (
 TRAININGS_OF_DIGITS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS_OF_DIGITS | TIMES
 PREDICTIONS = both(PREDICTIONS_OF_DIGITS, PREDICTED_LABELS)
 MULTILABEL_RUN = PREDICTED_LABELS | Counter(["train"]) | TRAINING_CURVES
-REGION_RUN = PREDICTED_REGIONS | ATTACKS | REGION_TIMES | Counter(["train"]) | TRAINING_CURVES
+REGION_RUN = PREDICTED_REGIONS | ATTACKS | ATTACK_EXAMPLE | REGION_TIMES | Counter(["train"]) | TRAINING_CURVES
 EVERYTHING_OF_DIGITS = both(TRAININGS_OF_DIGITS, REGION_RUN)
 TRAININGS = both(EVERYTHING_OF_DIGITS, MULTILABEL_RUN)
 
@@ -222,10 +223,11 @@ def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
         ("report/tables/multilabel_areas", once("table", "multilabel_areas") | PAGE),
         ("row_extrema", PREDICTIONS | TIMES),
         ("evaluation/bagcert", CERTIFIED_REGIONS | EVALUATED_ATTACKS),
-        ("study/regions", PREDICTED_REGIONS | ATTACKS | REGION_TIMES),
+        ("study/regions", PREDICTED_REGIONS | ATTACKS | ATTACK_EXAMPLE | REGION_TIMES),
         ("models/architectures/small_bagcert", REGION_RUN),
         ("models/architectures/small_bagcert_softmax", {}),
         ("report/figures/bagcert_attacks", once("figure", "bagcert_attacks") | PAGE),
+        ("report/figures/bagcert_attack_example", ATTACK_EXAMPLE | PAGE),
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
         ("masking", TRAININGS),
@@ -305,7 +307,7 @@ def test_a_published_number_reruns_what_shows_it(finished):
         ("trainings.multilabel_plain.weight_decay", 0.01, MULTILABEL_RUN),
         ("trainings.margin.margin", 0.25, REGION_RUN),
         ("defenses.bagcert.numerical_margin", 0.01, PREDICTED_REGIONS),
-        ("defenses.bagcert.attack_steps", 6, ATTACKS),
+        ("defenses.bagcert.attack_steps", 6, ATTACKS | ATTACK_EXAMPLE),
         ("analyses.bagcert_patch_sizes.patches", [[2, 2], [3, 3]], CERTIFIED_REGIONS),
         ("defenses.multilabel.threshold", 0.5, EVALUATED_LABELS | CERTIFICATION_HISTOGRAMS),
         ("defenses.multilabel.smaller_patches", [[4, 4]], CERTIFIED_LABELS),

@@ -24,8 +24,8 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     model = registry.build(name, params.dataset["classes"], tuple(params.dataset["image_size"]))
     registry.load_weights(model, snakemake.input.weights)
     patch = size_from_text(snakemake.wildcards.patch)
-    table = attack_regions(
+    attacks = attack_regions(
         model.eval(), name, images, patch, steps=params.steps, seed=int(snakemake.wildcards.seed), device=params.device
     )
     with whole_file(snakemake.output[0]) as temporary:
-        table.to_parquet(temporary, index=False)
+        attacks.table.to_parquet(temporary, index=False)

@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from patchcert.attacks.patch_pgd import answers, targeted
@@ -116,9 +117,28 @@ def _clock(device: str) -> float:
     return time.perf_counter()
 
 
+class Attacks(NamedTuple):
+    """What was attacked where, and with what outcome.
+
+    Attributes:
+        table: one row an image: ``image_id``, ``label``, ``clean``, ``attacked`` and ``condition_3_2``, true where the answer
+            is right, right under attack, and certified.
+        images: the attacked images, uint8 [N, 3, H, W].
+        targets: the class that each attack was for, int64 [N].
+        patches: where the patch is, pixels, int64 [N, 4]: top, bottom, left, right, half-open.
+        reached: the outputs R(l) that it could change, likewise.
+    """
+
+    table: pd.DataFrame
+    images: NDArray[np.uint8]
+    targets: NDArray[np.int64]
+    patches: NDArray[np.int64]
+    reached: NDArray[np.int64]
+
+
 def attack_regions(
     model: torch.nn.Module, name: str, images: Images, patch: Size, *, steps: int, seed: int, device: str
-) -> pd.DataFrame:
+) -> Attacks:
     """Attack images where and for which class condition 3.2 finds them weakest (BagCert, appendix A.2).
 
     Args:
@@ -126,36 +146,32 @@ def attack_regions(
         name: its name.
         images: images with one label each.
         patch: rows and columns, pixels.
-        steps: steps of the attack; none is tried on images that are wrong already.
+        steps: steps of the attack.
         seed: seed of its noise.
         device: where it runs.
-
-    Returns:
-        One row an image: ``image_id``, ``label``, ``clean``, ``attacked`` and ``condition_3_2``, true where the answer is
-        right, right under attack, and certified.
     """
     scorer = region_classifier(model.to(device), name)
     normalise = registry.normalisation(name)
     pixels = torch.tensor(images.pixels, device=device).float() / 255
-    size = (pixels.shape[2], pixels.shape[3])
-    places = scorer.places(size, [patch])
+    places = scorer.places((pixels.shape[2], pixels.shape[3]), [patch])
     with torch.inference_mode():
         scores = scorer.scores(normalise.of_unit(pixels))
         labels = torch.tensor(images.labels, device=device)
         margins = bagcert.margins(scores, labels, places.outputs)
         clean = bagcert.infer(scores) == labels
+    weakest, aims = (each.numpy(force=True) for each in (margins.place, margins.target))
     attacked = targeted(
         lambda shown: model(normalise.of_unit(shown)),
         pixels,
         images.labels,
-        margins.target.numpy(force=True),
-        places.patches[margins.place.numpy(force=True)],
+        aims,
+        places.patches[weakest],
         steps=steps,
         seed=seed,
     )
     with torch.inference_mode():
         held = torch.cat([answers(model(normalise.of_unit(part))) for part in attacked.images.split(TIMED_BATCH)]) == labels
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "image_id": images.ids,
             "label": images.labels,
@@ -164,3 +180,5 @@ def attack_regions(
             "condition_3_2": (margins.condition_3_2 > 0).numpy(force=True),
         }
     )
+    shown = (255 * attacked.images).round().to(torch.uint8).numpy(force=True)
+    return Attacks(table, shown, aims, places.patches[weakest], places.outputs[weakest])
