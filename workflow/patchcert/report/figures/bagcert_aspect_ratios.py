@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchcert.masks import size_from_text
-from patchcert.report.bagcert import PAPER, draw_varied
+from patchcert.report.bagcert import PAPER
+from patchcert.report.bagcert_marks import draw_varied
 from patchcert.report.marks import CERTIFIED, diamond_handle, diamonds, grey_handle, legend, percent_axis
 from patchcert.report.published import in_table
 from patchcert.report.results import in_order

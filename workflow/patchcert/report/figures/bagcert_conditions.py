@@ -10,20 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from patchcert.report.bagcert import (
-    LONG,
-    PAPER,
-    STRONG,
-    WEAK,
-    coloured,
-    darker,
-    look,
-    means,
-    panel_name,
-    scorers,
-    smoothed,
-    spoken_smoothing,
-)
+from patchcert.report.bagcert import LONG, PAPER, STRONG, WEAK, means, panel_name, scorers, smoothed, spoken_smoothing
+from patchcert.report.bagcert_marks import coloured, darker, look
 from patchcert.report.marks import CERTIFIED, CLEAN, diamond_handle, diamonds, grey_handle, label_points, legend
 from patchcert.report.published import in_table, side_by_side
 from patchcert.report.results import in_order

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchcert.masks import size_from_text
-from patchcert.report.bagcert import draw_varied
+from patchcert.report.bagcert_marks import draw_varied
 from patchcert.report.ledger import PER_CENT
 from patchcert.report.marks import CERTIFIED, diamond_handle, diamonds, legend, percent_axis
 from patchcert.report.results import in_order
