@@ -40,7 +40,7 @@ def test_every_table_is_planned_from_the_raw_files(study):
     several = {(32, budget) for budget in (2, 3, 4, 5, 7)} | {(side, 3) for side in (23, 39)} | {("shapes", 6), ("pair", 6)}
     of_one_run = sum(made.startswith("imagenet/vit_base") for made in gathered(jobs, "random_cutout"))
     assert of_one_run == len(large | several)
-    assert planned["predict"] == 8 * planned["gather_predictions"]
+    assert planned["predict"] == 8 * (planned["gather_predictions"] + planned["gather_scores"])
     assert planned["table/patch_sizes"] == planned["figure/minority_reports"] == planned["time_inference"] == 1
 
 
