@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -145,3 +146,4 @@ def test_one_attack_is_drawn_with_its_votes_and_rectangles(model: torch.nn.Modul
         boxes = [panel.patches[0].get_bbox().bounds for panel in (picture, *votes)]
         for box, (top, bottom, left, right) in zip(boxes, (patches[0], reached[0], reached[0]), strict=True):
             assert box == (left - 0.5, top - 0.5, right - left, bottom - top)
+    plt.close(figure)
