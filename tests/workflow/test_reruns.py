@@ -181,6 +181,9 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
 def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
     assert finished.plan("strategies") == LEFT_TO_A_TARGET
     assert finished.plan("bagcert") == LEFT_TO_BAGCERT
+    finished.run("bagcert")
+    page = (finished.folder / "build/ci/reports/bagcert.md").read_text()
+    assert all(shown.split("/")[1] in page for shown in SHOWN_BY_BAGCERT)
     finished.edit_config("analyses.training_seeds.seeds", [0, 1])
     jobs = finished.plan("strategies")
     assert (jobs["train"], jobs["predict"]) == (3, 3 * 2)

@@ -23,7 +23,7 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     model = registry.build(name, params.dataset["classes"], tuple(params.dataset["image_size"]))
     registry.load_weights(model, snakemake.input.weights)
     rows = [
-        {"patch": patch, **row}
+        {"patch": patch, "budget": "none", **row}
         for patch in params.patches
         for row in region_times(model.eval(), name, images, patch, device=params.device)
     ]

@@ -42,7 +42,7 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "trainings": lambda paths: pd.DataFrame([_training(path) for path in paths]),
         "conditions": lambda paths: scorers(_shown(pd.concat([read_shares(path) for path in paths], ignore_index=True), shown)),
         "attacks": lambda paths: scorers(_shown(pd.concat([read_shares(path) for path in paths], ignore_index=True), shown)),
-        "region_times": lambda paths: pd.concat([scorers(read_times(path)) for path in paths], ignore_index=True),
+        "region_times": lambda paths: scorers(pd.concat([read_times(path) for path in paths], ignore_index=True)),
         **{name: partial(_multilabel, name, shown) for name in MULTILABEL},
         "training_times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
         "ledger": lambda paths: read_ledger(paths[0]),
