@@ -288,7 +288,7 @@ def training_timing_code(wildcards):
 
 def attack_example_facts():
     """The run of which one attack is drawn: that of the receptive field and margin that the paper singles out, or the first."""
-    facts = region_facts("bagcert_attacks") if "bagcert_attacks" in config["analyses"] else []
+    facts = region_facts("bagcert_attacks")
     singled_out = [fact for fact in facts if fact["model"].endswith("_rf7") and fact["margin"] == 0.5]
     return next(iter([*singled_out, *facts]), None)
 
@@ -344,13 +344,12 @@ def defense_code(wildcards):
 
 def multilabel_facts(wildcards):
     """The facts of the multi-label certificates of an analysis, whose two files are read one after the other."""
-    return [facts for facts in facts_of(wildcards.analysis) if facts["defense"] == "multilabel"]
+    return facts_of(wildcards.analysis, "multilabel")
 
 
 def region_facts(analysis):
     """The facts of BagCert's certificates of an analysis, with the margin M that each run was trained for."""
-    chosen = [facts for facts in facts_of(analysis) if facts["defense"] == "bagcert"]
-    return [facts | {"margin": config["trainings"][facts["training"]].get("margin")} for facts in chosen]
+    return [facts | {"margin": config["trainings"][facts["training"]].get("margin")} for facts in facts_of(analysis, "bagcert")]
 
 
 def region_patches(wildcards):
@@ -368,23 +367,22 @@ def timed_regions(wildcards):
     return {"run": run | {"margin": facts[0]["margin"]}, "patches": list(dict.fromkeys(fact["patch"] for fact in facts))}
 
 
-def attack_files(facts):
-    return every(rules.attack_regions.output[0], facts)
-
-
 def evaluation_code(wildcards):
     return adapter_code("evaluate.py", f"patchcert.evaluation.{wildcards.defense}")
 
 
-def facts_of(analysis):
-    """The facts of the certificates of an analysis, or of the grid of runs, of every defense that it compares."""
+def facts_of(analysis, defense=None):
+    """The facts of the certificates of an analysis, or of the grid of runs, of one defense or of every one that it compares."""
     if analysis == GRID:
-        return grid_facts()
-    return [facts for defense in ANALYSED_BY.get(analysis, ["double_masking"]) for facts in analysis_facts(analysis, defense)]
+        facts = grid_facts()
+    else:
+        compared = ANALYSED_BY.get(analysis, ["double_masking"])
+        facts = [each for name in compared for each in analysis_facts(analysis, name)]
+    return [each for each in facts if defense in (None, each["defense"])]
 
 
 def evaluated_runs(wildcards):
-    return [facts for facts in facts_of(wildcards.analysis) if facts["defense"] == wildcards.defense]
+    return facts_of(wildcards.analysis, wildcards.defense)
 
 
 def metrics_of(analysis):

@@ -61,7 +61,7 @@ rule evaluate_regions:
 
 rule evaluate_attacks:
     input:
-        lambda wildcards: attack_files(region_facts(wildcards.analysis)),
+        lambda wildcards: every(rules.attack_regions.output[0], region_facts(wildcards.analysis)),
     output:
         METRICS_FILE.format(analysis="{analysis}", defense="attacks"),
     log:
