@@ -9,11 +9,9 @@ be what condition 3.2 says of them.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,10 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from patchcert import InputError
+from patchcert import bench_table
 from patchcert.defenses.bagcert import certify
 from patchcert.device import on_device
-from patchcert.provenance import whole_file
 from patchcert.receptive_field import ReceptiveField
 
 PLAIN_LOOP, FORWARD = "plain loop over places", "forward pass"
@@ -48,34 +45,28 @@ class Setting(NamedTuple):
         return field.affected((self.pixels,) * 2, (self.pixels,) * 2, (self.patch,) * 2)
 
 
+NUMBERS = {
+    "images": (1000, "images"),
+    "few_images": (20, "of the loop and of condition 3.1"),
+    "classes": (10, "classes"),
+    "pixels": (32, "side of the images"),
+    "patch": (5, "side of the patch"),
+    "width": (64, "channels of the network"),
+    "rounds": (5, "times that each is measured"),
+}
+"""The options that are whole numbers."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write it if asked to; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m patchcert.bagcert_bench", description=(__doc__ or "").split("\n\n")[0])
-    whole: dict[str, Any] = {"type": int, "metavar": "N"}
-    parser.add_argument("--images", default=1000, help="images (default: %(default)s)", **whole)
-    parser.add_argument("--few-images", default=20, help="of the loop and of condition 3.1 (default: %(default)s)", **whole)
-    parser.add_argument("--classes", default=10, help="classes (default: %(default)s)", **whole)
-    parser.add_argument("--pixels", default=32, help="side of the images (default: %(default)s)", **whole)
-    parser.add_argument("--patch", default=5, help="side of the patch (default: %(default)s)", **whole)
-    parser.add_argument("--width", default=64, help="channels of the network (default: %(default)s)", **whole)
-    parser.add_argument("--rounds", default=5, help="times that each is measured (default: %(default)s)", **whole)
     parser.add_argument("--device", default="cpu", help="torch device of scores and network (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="CSV file to write")
-    options = parser.parse_args(arguments)
-    try:
-        for name in ("images", "few_images", "classes", "pixels", "patch", "width", "rounds"):
-            if getattr(options, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')}: {getattr(options, name)}; write a whole number from 1 up")
+
+    def measure(options: argparse.Namespace) -> pd.DataFrame:
         setting = Setting(options.classes, options.pixels, options.patch, options.width, options.device)
-        table = compare(setting, options.images, min(options.few_images, options.images), options.rounds)
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    if options.output:
-        with whole_file(options.output) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    print(table.to_string(index=False, float_format="%.4g"))
-    return 0
+        return compare(setting, options.images, min(options.few_images, options.images), options.rounds)
+
+    return bench_table.run(parser, NUMBERS, measure, arguments)
 
 
 def compare(setting: Setting, images: int, few: int, rounds: int) -> pd.DataFrame:

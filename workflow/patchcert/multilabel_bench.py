@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchcert import InputError
+from patchcert import bench_table
 from patchcert.curves import totals
 from patchcert.defenses.multilabel import Extrema
 from patchcert.defenses.sweeps import BLOCK, sweep
-from patchcert.provenance import whole_file
 
 PLAIN_LOOP, FROM_PAIRS, SWEEP = "plain loop over pairs", "row extrema of pairs, and sweep", "sweep over row extrema"
 POSITIVES = 0.036
@@ -57,31 +55,25 @@ class Measured(NamedTuple):
     found: NDArray[np.int64]
 
 
+NUMBERS = {
+    "images": (40000, "images of the sweep"),
+    "masks": (36, "masks"),
+    "classes": (80, "classes"),
+    "thresholds": (100, "thresholds from 0 up"),
+    "plain_images": (4, "images of the plain loop"),
+}
+"""The options that are whole numbers."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write it if asked to; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m patchcert.multilabel_bench", description=(__doc__ or "").split("\n\n")[0])
-    whole: dict[str, Any] = {"type": int, "metavar": "N"}
-    parser.add_argument("--images", default=40000, help="images of the sweep (default: %(default)s)", **whole)
-    parser.add_argument("--masks", default=36, help="masks (default: %(default)s)", **whole)
-    parser.add_argument("--classes", default=80, help="classes (default: %(default)s)", **whole)
-    parser.add_argument("--thresholds", default=100, help="thresholds from 0 up (default: %(default)s)", **whole)
-    parser.add_argument("--plain-images", default=4, help="images of the plain loop (default: %(default)s)", **whole)
-    parser.add_argument("--output", type=Path, help="CSV file to write")
-    options = parser.parse_args(arguments)
-    try:
-        for name in ("images", "masks", "classes", "thresholds", "plain_images"):
-            if getattr(options, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')}: {getattr(options, name)}; write a whole number from 1 up")
+
+    def measure(options: argparse.Namespace) -> pd.DataFrame:
         size = Size(options.images, options.masks, options.classes, options.thresholds)
-        table = compare_with_plain_loop(size, options.plain_images)
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    if options.output:
-        with whole_file(options.output) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    print(table.to_string(index=False, float_format="%.4g"))
-    return 0
+        return compare_with_plain_loop(size, options.plain_images)
+
+    return bench_table.run(parser, NUMBERS, measure, arguments)
 
 
 def compare_with_plain_loop(size: Size, plain_images: int) -> pd.DataFrame:
