@@ -91,12 +91,21 @@ def test_a_dataset_that_people_register_for_says_where(fresh):
 
 
 def test_scenes_are_made_and_prepared(fresh):
-    scenes = {"loader": "coco", "source": "scenes_small", "split_sizes": {"train": 40, "calibration": 10, "test": 60}}
-    configure(fresh, scenes)
+    sizes = {"train": 40, "calibration": 10, "test": 60}
+    digits = {"loader": "digits", "source": "digits", "classes": 10, "image_size": [32, 32], "split_sizes": sizes}
+    scenes = {"loader": "coco", "source": "scenes_small", "classes": 10, "image_size": [64, 64], "split_sizes": sizes}
+    block = {"dataset": "scenes", "models": ["small_resnetv2"], "trainings": ["asymmetric"]}
+    settings = SETTINGS | {
+        "datasets": {"small_images": digits, "scenes": scenes},
+        "trainings": SETTINGS["trainings"] | {"asymmetric": SETTINGS["trainings"]["plain"] | {"loss": "asymmetric"}},
+        "analyses": {"multilabel": block | {"patches": [[5, 5]], "budgets": [[2, 2]]}},
+    }
+    fresh.config = "config/tiny.yaml"
+    (fresh.folder / fresh.config).write_text(yaml.safe_dump(settings))
     fresh.run("prepared")
     made = sorted(path.name for path in (fresh.folder / "data/scenes_small/1").iterdir())
     assert made == ["annotations.zip", "test.zip", "train.zip"]
-    folder = fresh.folder / "results/prepared/small_images"
+    folder = fresh.folder / "results/prepared/scenes"
     assert [len(open_split(folder / "index.parquet", folder / "pixels.npy", split)) for split in SPLITS] == [40, 10, 60]
     test = open_split(folder / "index.parquet", folder / "pixels.npy", "test")
     record = json.loads((folder / "record.json").read_text())
