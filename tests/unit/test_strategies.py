@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from patchcert import InputError, masking
 from patchcert.masking import box_pixels, mask_out
 from patchcert.masks import MaskSet, mask_set
+from patchcert.training.strategies.gaussian_patch import GaussianPatch
 from patchcert.training.strategies.greedy_cutout import GreedyCutout, MultiSizeGreedyCutout
 from patchcert.training.strategies.grid_cutout import GridCutout
 from patchcert.training.strategies.gutout import Gutout
@@ -35,6 +36,7 @@ PLAIN = LOSS | {"strategy": "plain"}
 RANDOM_MASKS = MULTI_SIZE | {"strategy": "random_masks"}
 GUTOUT, GUTOUT_BOTH = (settings | {"strategy": "gutout"} for settings in (GREEDY_3X3, MULTI_SIZE))
 GRID_3X3, GRID_6X6 = (settings | {"strategy": "grid_cutout"} for settings in (GREEDY_3X3, GREEDY_6X6))
+GAUSSIAN = LOSS | {"strategy": "gaussian_patch", "noise_sides": [5, 10], "noise_sigma": 7.0}
 EVERY = {
     "plain": PLAIN,
     "random": RANDOM,
@@ -46,8 +48,9 @@ EVERY = {
     "grid 6x6": GRID_6X6,
     "gutout": GUTOUT,
     "gutout both": GUTOUT_BOTH,
+    "gaussian": GAUSSIAN,
 }
-RANDOMLY = ("random", "random masks")
+RANDOMLY = ("random", "random masks", "gaussian")
 
 
 class Toy(torch.nn.Module):
@@ -342,8 +345,9 @@ def test_gutout_with_two_sets_makes_two_copies_and_shares_the_first_map() -> Non
         (RANDOM_MASKS, 0, 2),
         (RANDOM, 0, 1),
         (PLAIN, 0, 1),
+        (GAUSSIAN, 0, 1),
     ],
-    ids=["greedy 3x3", "greedy 6x6", "multi-size", "grid 3x3", "grid 6x6", "random masks", "random", "plain"],
+    ids=["greedy 3x3", "greedy 6x6", "multi-size", "grid 3x3", "grid 6x6", "random masks", "random", "plain", "gaussian"],
 )
 def test_extra_passes_are_as_published_and_as_counted(
     size: tuple[int, int], patch: list[int], settings: dict[str, Any], passes: int, copies: int
@@ -418,6 +422,58 @@ def test_centres_are_uniform_over_the_image(cutout: int) -> None:
     assert abs(np.corrcoef(boxes[:, 0, 0], boxes[:, 0, 2])[0, 1]) < 0.03
 
 
+# --- noise in squares --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sides", [(2, 5), (3, 3), (1, 7)])
+def test_squares_are_inside_the_image_with_sides_and_places_alike(sides: tuple[int, int]) -> None:
+    boxes = GaussianPatch((12, 7), sides, 1.0).calibration_boxes(20_000, nothing())
+    assert (boxes.dtype, boxes.shape) == (np.int64, (20_000, 1, 4))
+    top, bottom, left, right = boxes[:, 0].T
+    side = bottom - top
+    assert np.array_equal(side, right - left)
+    for values, begin, stop in ((side, sides[0], sides[1] + 1), *((top[side == each], 0, 13 - each) for each in set(side)),
+                                *((left[side == each], 0, 8 - each) for each in set(side))):  # fmt: skip
+        counts = np.bincount(values)[begin:]
+        expected = len(values) / (stop - begin)
+        assert len(counts) == stop - begin
+        assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_noise_is_added_inside_the_squares_by_the_deviation_before_normalisation() -> None:
+    plan, std = GaussianPatch((32, 32), (5, 10), 7.0), (0.25, 0.5, 2.0)
+    images = torch.rand(400, 3, 32, 32, generator=nothing())
+    kept = images.clone()
+    boxes = plan.boxes(torch.nn.Identity(), images, zeros(400), nothing())[0]
+    shown = plan.show(images, boxes, std, torch.Generator().manual_seed(1))
+    assert torch.equal(images, kept)
+    inside = box_pixels(boxes, (32, 32)).any(dim=1)[:, None].expand_as(images)
+    assert torch.equal(shown[~inside], images[~inside])
+    for channel, divided in enumerate(std):
+        noise = (shown - images)[:, channel][inside[:, channel]]
+        assert abs(noise.mean()) < 5 * 7 / divided / len(noise) ** 0.5
+        assert noise.std() == pytest.approx(7 / divided, rel=0.03)
+        assert len(noise.unique()) > 0.99 * len(noise), "no two images share noise"
+    assert torch.equal(shown, plan.show(images, boxes, std, torch.Generator().manual_seed(1)))
+    assert not torch.equal(shown, plan.show(images, boxes, std, torch.Generator().manual_seed(2)))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_without_a_box_images_are_shown_as_they_are(name: str) -> None:
+    images = torch.randn(3, 3, 32, 32, generator=nothing())
+    assert torch.equal(plan_of(name).show(images, np.empty((3, 0, 4), dtype=np.int64), (0.5, 0.5, 0.5), nothing()), images)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "gaussian"])
+def test_strategies_of_masks_blank_their_boxes_out_and_draw_nothing(name: str) -> None:
+    images, generator = torch.randn(2, 3, 32, 32, generator=nothing()), nothing()
+    shown = plan_of(name).show(images, np.array([[[0, 3, 4, 9]], [[1, 2, 0, 32]]]), (0.5, 0.5, 0.5), generator)
+    wanted = images.clone()
+    wanted[0, :, :3, 4:9] = wanted[1, :, 1] = 0
+    assert torch.equal(shown, wanted)
+    assert torch.equal(generator.get_state(), nothing().get_state())
+
+
 # --- what every strategy keeps to --------------------------------------------------------------------------------------------
 
 
@@ -490,11 +546,12 @@ def test_plain_hides_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("plain", 0), ("random", 5), ("random masks", 5), ("greedy 3x3", 5), ("multi-size", 5), ("grid 3x3", 5)]
+    ("name", "count"),
+    [("plain", 0), *((name, 5) for name in ("random", "random masks", "greedy 3x3", "multi-size", "grid 3x3", "gaussian"))],
 )
 def test_calibration_draws_are_fixed_by_their_generator(name: str, count: int) -> None:
     first, again, other = (plan_of(name).calibration_boxes(5, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
-    assert first.shape == (count, 2 if count else 0, 4)
+    assert first.shape == (count, {"plain": 0, "gaussian": 1}.get(name, 2), 4)
     assert first.dtype == np.int64
     assert np.array_equal(first, again)
     if count:
@@ -526,12 +583,13 @@ def test_random_pairs_reach_every_pair() -> None:
     [
         (
             {"strategy": "greedy_cut"},
-            "strategies: 'greedy_cut' is unknown; did you mean 'greedy_cutout'? write one of greedy_cutout, "
-            "grid_cutout, gutout, plain, random_cutout, random_masks",
+            "strategies: 'greedy_cut' is unknown; did you mean 'greedy_cutout'? write one of gaussian_patch, "
+            "greedy_cutout, grid_cutout, gutout, plain, random_cutout, random_masks",
         ),
         (
             {"strategy": "zzz"},
-            "strategies: 'zzz' is unknown; write one of greedy_cutout, grid_cutout, gutout, plain, random_cutout, random_masks",
+            "strategies: 'zzz' is unknown; write one of gaussian_patch, greedy_cutout, grid_cutout, gutout, plain, "
+            "random_cutout, random_masks",
         ),
         (
             GREEDY_3X3 | {"mask_budgets": [[2, 2], [3, 3], [6, 6]]},
@@ -548,6 +606,21 @@ def test_random_pairs_reach_every_pair() -> None:
         (
             GREEDY_3X3 | {"patch_size": [5, 33]},
             "patch_size 5x33 has more columns than image_size 32x32; write at most 32",
+        ),
+        *(
+            (
+                GAUSSIAN | {"noise_sides": sides},
+                f"noise_sides: {sides}; write the smallest and the largest side of the square, from 1 to 32 pixels, "
+                "such as [5, 10]",
+            )
+            for sides in ([0, 5], [6, 5], [5, 33])
+        ),
+        *(
+            (
+                GAUSSIAN | {"noise_sigma": sigma},
+                f"noise_sigma: {sigma}; write a number above 0, for pixel values in [0, 1], such as 7",
+            )
+            for sigma in (0, -1.0, float("inf"), float("nan"))
         ),
     ],
 )
@@ -566,6 +639,7 @@ def test_settings_that_a_strategy_cannot_take(settings: dict[str, Any], message:
         ("greedy 6x6", GreedyCutout),
         ("multi-size", MultiSizeGreedyCutout),
         ("grid 6x6", GridCutout),
+        ("gaussian", GaussianPatch),
     ],
 )
 def test_settings_choose_the_strategy(name: str, kind: type[Strategy]) -> None:

@@ -443,6 +443,26 @@ def test_without_masks_calibration_is_over_the_images_as_they_are() -> None:
     assert found["calibration_masked_accuracy"] == found["calibration_accuracy"]
 
 
+GAUSSIAN = {"strategy": "gaussian_patch", "noise_sides": [3, 6], "noise_sigma": 2.0, "cutout_size": None}
+
+
+def test_noise_of_calibration_is_the_same_in_every_epoch_and_comes_from_the_seed() -> None:
+    run = with_settings(**GAUSSIAN)
+    model = registry.build("small_resnetv2", 4, (32, 32))
+    views = learner(model, run).plan.calibration_boxes(3, torch.Generator().manual_seed(0))
+    found, again = (learner(model, run).calibrate(PARTS[1], views) for _ in range(2))
+    other = learner(model, dataclasses.replace(run, seed=1)).calibrate(PARTS[1], views)
+    assert found == again
+    assert found["calibration_loss"] != other["calibration_loss"]
+
+
+def test_a_run_with_noise_is_reproducible_to_the_byte(tmp_path: Path) -> None:
+    run = with_settings(epochs=2, **GAUSSIAN)
+    first = trained(tmp_path / "first", run)
+    torch.rand(3)
+    assert trained(tmp_path / "second", run) == first
+
+
 # --- searches that are kept --------------------------------------------------------------------------------------------------
 
 
@@ -454,13 +474,15 @@ def test_a_search_is_kept_for_the_epochs_between(
     shown: list[dict[int, np.ndarray]] = []
     step = Learner.step
 
-    def watched(self: Learner, batch: torch.Tensor, truth: torch.Tensor, boxes: np.ndarray) -> float:
+    def watched(
+        self: Learner, batch: torch.Tensor, truth: torch.Tensor, boxes: np.ndarray, generator: torch.Generator
+    ) -> float:
         known = (torch.tensor(PARTS[0].pixels).float() / 255 - 0.5) / 0.5
         rows = [int((known == image).flatten(1).all(dim=1).nonzero()) for image in batch]
         if not shown or len(shown[-1]) == 40:
             shown.append({})
         shown[-1] |= dict(zip(rows, boxes[0], strict=True))
-        return step(self, batch, truth, boxes)
+        return step(self, batch, truth, boxes, generator)
 
     monkeypatch.setattr(Learner, "step", watched)
     record = json.loads(trained(tmp_path, run)["record.json"])

@@ -1,14 +1,14 @@
-"""What a training strategy is: which masked copies of a batch a classifier is shown, and the search that they share.
+"""What a training strategy is: which copies of a batch a classifier is shown, masked or noisy, and the search that they share.
 
 A strategy draws random numbers only from the generator it is given, looks at the classifier only in evaluation mode, and leaves
-its weights and gradients alone, and labels, dtype and value range of the images too. Each is a module of
+its weights and gradients alone, and labels, dtype and pixels outside its boxes too. Each is a module of
 ``patchcert.training.strategies``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from patchcert import plugins
-from patchcert.masking import MaskedCopies, box_pixels
+from patchcert.masking import MaskedCopies, box_pixels, mask_out
 from patchcert.masks import MaskSet, Size
 from patchcert.training.losses import Loss, cross_entropies, loss_of
 
@@ -47,11 +47,25 @@ class Strategy(ABC):
     def boxes(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
     ) -> NDArray[np.int64]:
-        """Boxes to blank out for training, int64 [copies, n, m, 4] within the images [n, C, H, W]; labels as for a loss."""
+        """Boxes for training, blanked out unless :meth:`show` does otherwise: int64 [copies, n, m, 4] within the images
+        [n, C, H, W]; labels as for a loss."""
 
     @abstractmethod
     def calibration_boxes(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         """``count`` fixed draws of this strategy's masks, int64 [count or 0, m, 4], to compare a run's epochs by."""
+
+    def show(
+        self, images: torch.Tensor, boxes: NDArray[np.int64], std: Sequence[float], generator: torch.Generator
+    ) -> torch.Tensor:
+        """Images as the classifier is shown them, new ones: here with their boxes blanked out.
+
+        Args:
+            images: [n, C, H, W], normalised.
+            boxes: one copy of :meth:`boxes`, int64 [n, m, 4].
+            std: what the values of each channel, from 0 to 1 before, were divided by when they were normalised.
+            generator: for what is drawn.
+        """
+        return mask_out(images, boxes)
 
     def hidden(
         self, model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator

@@ -73,7 +73,7 @@ def _turn(learner: Learner, images: Pictures, rows: NDArray[np.int64]) -> tuple[
     watch = learner.model.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
     search, boxes = _clocked(learner, lambda: learner.search(batch, truth, generator))
     watch.remove()
-    step, _ = _clocked(learner, lambda: learner.step(batch, truth, boxes))
+    step, _ = _clocked(learner, lambda: learner.step(batch, truth, boxes, generator))
     size = max(sizes, default=usual_batch_size(batch.device))
     which = torch.arange(size, device=batch.device) % len(rows)
     copies, labels = batch[which].contiguous(memory_format=torch.channels_last), truth[which]

@@ -24,7 +24,6 @@ from tqdm import tqdm
 from patchcert import InputError
 from patchcert.datasets.index import Pictures
 from patchcert.device import on_device
-from patchcert.masking import mask_out
 from patchcert.models import registry
 from patchcert.provenance import environment, file_sha256, settings_sha256, whole_file, write_json
 from patchcert.training.losses import check_labels, loss_of
@@ -237,7 +236,7 @@ class Learner:
             if settings["flip"]:
                 batch = flipped(batch, generator)
             boxes = self.search(batch, truth, generator) if fresh or searched is None else searched[:, rows]
-            loss = self.step(batch, truth, boxes)
+            loss = self.step(batch, truth, boxes, generator)
             if not math.isfinite(loss):
                 raise InputError(f"learning_rate {settings['learning_rate']}: the loss is {loss} in epoch {epoch}; lower it")
             losses.append(loss)
@@ -256,9 +255,12 @@ class Learner:
         with self._precision():
             return self.plan.boxes(self._classify, batch, truth, generator)
 
-    def step(self, batch: torch.Tensor, truth: torch.Tensor, boxes: NDArray[np.int64]) -> float:
-        """One step of the optimiser on the masked copies of a batch, unless the loss is not finite; returns the loss."""
-        shown = torch.cat([mask_out(batch, hidden) for hidden in boxes]).contiguous(memory_format=torch.channels_last)
+    def step(
+        self, batch: torch.Tensor, truth: torch.Tensor, boxes: NDArray[np.int64], generator: torch.Generator
+    ) -> float:
+        """One step of the optimiser on the copies of a batch, unless the loss is not finite; returns the loss."""
+        copies = [self.plan.show(batch, each, self._normalise.std, generator) for each in boxes]
+        shown = torch.cat(copies).contiguous(memory_format=torch.channels_last)
         with self._precision():
             logits = self._classify(shown)
         loss = self._loss(logits.float(), torch.cat([truth] * len(boxes))).mean()
@@ -271,17 +273,20 @@ class Learner:
     def calibrate(self, images: Pictures, views: NDArray[np.int64]) -> dict[str, float]:
         """How good the classifier is on the images as they are and under fixed masks, int64 [v, m, 4]; and the mean loss there.
 
-        What is measured, and by which name, is said by :func:`patchcert.training.quality.quality`.
+        What a strategy draws to show them is the same in every epoch. What is measured, and by which name, is said by
+        :func:`patchcert.training.quality.quality`.
         """
         hidden = [np.empty((0, 4), dtype=np.int64), *views]
         said: list[list[NDArray[np.float32]]] = [[] for _ in hidden]
         losses = []
+        generator = torch.Generator().manual_seed(_derived_seed(self.run.seed, "calibration copies"))
         parts = np.array_split(np.arange(len(images)), -(-len(images) // CALIBRATION_BATCH_SIZE))
         with searching(self.model), self._precision():
             for rows in parts:
                 batch, truth = self.inputs(images, rows)
                 for number, boxes in enumerate(hidden):
-                    shown = mask_out(batch, np.broadcast_to(boxes, (len(rows), *boxes.shape)))
+                    everywhere = np.broadcast_to(boxes, (len(rows), *boxes.shape))
+                    shown = self.plan.show(batch, everywhere, self._normalise.std, generator)
                     logits = self._classify(shown.contiguous(memory_format=torch.channels_last)).float()
                     said[number].append(logits.numpy(force=True))
                     losses.append(self.plan.loss(logits, truth).sum().item())
