@@ -256,9 +256,7 @@ def answers_under_noise(model: torch.nn.Module, images: torch.Tensor, sigma: flo
     counts = []
     for image, (top, bottom, left, right) in zip(images, BOXES, strict=True):
         copies = image.repeat(samples, 1, 1, 1)
-        copies[:, :, top:bottom, left:right] += sigma * torch.randn(
-            samples, 3, bottom - top, right - left, generator=generator
-        )
+        copies[:, :, top:bottom, left:right] += sigma * torch.randn(samples, 3, bottom - top, right - left, generator=generator)
         with torch.inference_mode():
             counts.append(np.bincount(model(copies).argmax(dim=1).numpy(), minlength=3))
     return infer(np.stack(counts))
@@ -277,7 +275,7 @@ def answers_under_noise(model: torch.nn.Module, images: torch.Tensor, sigma: flo
         ({"images": pictures() * torch.nan}, "^images: nan to nan; "),
         ({"boxes": BOXES[:4]}, "^boxes: 4, ids: 5; write one for each of 5 images$"),
         ({"ids": NAMES[:4]}, "^boxes: 5, ids: 4; "),
-        ({"boxes": BOXES + [0, 2, 0, 0]}, r"^boxes: \[0, 8, 0, 7\] is no box in 6x7; "),
+        ({"boxes": np.add(BOXES, [0, 2, 0, 0])}, r"^boxes: \[0, 8, 0, 7\] is no box in 6x7; "),
         ({"boxes": BOXES * [1, 1, 0, 0]}, r"^boxes: \[1, 3, 0, 0\] has no pixel; leave out images"),
         ({"sigma": 0.0}, r"^sigma: 0\.0; "),
         ({"selection": 0}, "^selection: 0; write a whole number from 1 up$"),

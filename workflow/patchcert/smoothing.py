@@ -129,9 +129,7 @@ class _Noise(NamedTuple):
     def blocks(self, pixels: torch.Tensor, name: str, phase: int) -> Iterator[torch.Tensor]:
         """Noisy copies of an image's pixels, float32 [3, h, w], in one phase, at most ``BLOCK`` at a time."""
         # one stream for all samples of a phase: a seed of its own for each block would let two of them be alike by chance
-        generator = torch.Generator(pixels.device).manual_seed(
-            int(settings_sha256([self.seed, name, PHASES[phase]])[:15], 16)
-        )
+        generator = torch.Generator(pixels.device).manual_seed(int(settings_sha256([self.seed, name, PHASES[phase]])[:15], 16))
         for start in range(0, self.samples[phase], BLOCK):
             noise = torch.randn((BLOCK, *pixels.shape), generator=generator, device=pixels.device)
             yield pixels + self.sigma * noise[: self.samples[phase] - start]
@@ -140,9 +138,7 @@ class _Noise(NamedTuple):
 class _Sampler:
     """A classifier on a device, and the memory in which batches of noisy images are put together."""
 
-    def __init__(
-        self, model: torch.nn.Module, normalisation: Normalisation, device: str, dtype: str, batch_size: int
-    ) -> None:
+    def __init__(self, model: torch.nn.Module, normalisation: Normalisation, device: str, dtype: str, batch_size: int) -> None:
         self._model, self._normalisation, self._batch_size = model, normalisation, batch_size
         self._device, self._dtype = torch.device(device), DTYPES[dtype]
 
@@ -183,9 +179,7 @@ class _Sampler:
         if filled:
             yield memory[:filled], owners[:filled]
 
-    def _parts(
-        self, unit: torch.Tensor, boxes: NDArray[np.int64], ids: Sequence[str], noise: _Noise
-    ) -> Iterator[_Part]:
+    def _parts(self, unit: torch.Tensor, boxes: NDArray[np.int64], ids: Sequence[str], noise: _Noise) -> Iterator[_Part]:
         for image, (name, (top, bottom, left, right)) in enumerate(zip(ids, boxes.tolist(), strict=True)):
             pixels = unit[image, :, top:bottom, left:right]
             for phase in range(len(PHASES)):

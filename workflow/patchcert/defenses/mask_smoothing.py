@@ -77,9 +77,7 @@ def certify(selection_counts: ArrayLike, estimation_counts: ArrayLike, sigma: fl
     """
     selection, estimation = _counts("selection_counts", selection_counts), _counts("estimation_counts", estimation_counts)
     if selection.shape != estimation.shape:
-        raise InputError(
-            f"estimation_counts: shape {estimation.shape}; write that of selection_counts, {selection.shape}"
-        )
+        raise InputError(f"estimation_counts: shape {estimation.shape}; write that of selection_counts, {selection.shape}")
     candidates = selection.argmax(axis=1)
     lowest = lower_bound(estimation[np.arange(len(estimation)), candidates], estimation.sum(axis=1), alpha)
     answers = lowest > 0.5
@@ -95,7 +93,7 @@ def infer(counts: ArrayLike) -> NDArray[np.int64]:
     Raises:
         InputError: counts of a wrong shape, type or range, or an image without a sample.
     """
-    return _counts("counts", counts).argmax(axis=1)
+    return np.asarray(_counts("counts", counts).argmax(axis=1))
 
 
 def lower_bound(hits: ArrayLike, samples: ArrayLike, alpha: float) -> NDArray[np.float64]:

@@ -255,9 +255,7 @@ class Learner:
         with self._precision():
             return self.plan.boxes(self._classify, batch, truth, generator)
 
-    def step(
-        self, batch: torch.Tensor, truth: torch.Tensor, boxes: NDArray[np.int64], generator: torch.Generator
-    ) -> float:
+    def step(self, batch: torch.Tensor, truth: torch.Tensor, boxes: NDArray[np.int64], generator: torch.Generator) -> float:
         """One step of the optimiser on the copies of a batch, unless the loss is not finite; returns the loss."""
         copies = [self.plan.show(batch, each, self._normalise.std, generator) for each in boxes]
         shown = torch.cat(copies).contiguous(memory_format=torch.channels_last)
