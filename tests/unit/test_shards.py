@@ -215,13 +215,13 @@ def test_the_log_says_how_far_and_how_fast_it_goes(
 ) -> None:
     seconds = itertools.count(0, 2)
     monkeypatch.setattr(shards, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-    with caplog.at_level(logging.INFO, logger="patchcert.study.shards"):
+    with caplog.at_level(logging.INFO, logger="patchcert.study.blocks"):
         predict_shard(make_job(tmp_path, mode), IMAGES, 4, tmp_path / "a.npz", tmp_path / "scratch")
     passes = Predictions.load(tmp_path / "a.npz").passes
     # unmasked images count as forward passes, too; 2 s for the first block, and 2 s more for the second
     asked = [4 + passes[:4].sum(), 7 + passes.sum()]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{done} of 7 images done, {copies / done:.0f} forward passes an image, {copies / clock:.0f} forward passes/s"
+        f"predicting: {done} of 7 images done, {copies / done:.0f} forward passes an image, {copies / clock:.0f} forward passes/s"
         for done, copies, clock in zip((4, 7), asked, (2, 4), strict=True)
     ]
 

@@ -1,20 +1,14 @@
-"""One shard of predictions: loads a trained classifier and its test images, and stores block after block.
-
-Each finished block of images is a file that Snakemake does not know of, so that a job that was killed goes
-on where it stopped.
-"""
+"""One shard of predictions: loads a trained classifier and its test images, and stores block after block."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from patchcert.datasets.index import Images, Split
 from patchcert.masks import MaskSet
@@ -23,9 +17,8 @@ from patchcert.predict import Engine
 from patchcert.predictions import Predictions
 from patchcert.provenance import environment, settings_sha256
 from patchcert.scores import ScorePredictions
+from patchcert.study.blocks import finished_blocks
 from patchcert.study.trained import Trained
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,37 +85,30 @@ def predict_shard(job: Job, images: Split, block_size: int, output: Path, scratc
         InputError: see :meth:`Job.identity`, :class:`patchcert.predict.Engine` and :meth:`patchcert.predict.Engine.show`.
     """
     identity = job.identity()
-    folder = scratch / settings_sha256([identity, images.ids, block_size])[:16]
-    starts = range(0, len(images), block_size)
-    files = [folder / f"block-{start:07d}.npz" for start in starts]
-    missing = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
-    if len(missing) < len(files):
-        LOG.info("%s of %s blocks were predicted before; going on", len(files) - len(missing), len(files))
-    if missing:
-        _predict_blocks(job, images, block_size, missing, identity)
     artifact: Any = ScorePredictions if job.mode == "extrema" else Predictions
-    artifact.concatenate([artifact.load(file) for file in files]).save(output)
-    for file in files:
-        file.unlink()
-    folder.rmdir()
+    predict = _Predictor(job, images, identity)
+    with finished_blocks(scratch, [identity, images.ids], len(images), block_size, predict, activity="predicting") as files:
+        artifact.concatenate([artifact.load(file) for file in files]).save(output)
 
 
-def _predict_blocks(
-    job: Job, images: Split, block_size: int, missing: Sequence[tuple[int, Path]], identity: Mapping[str, Any]
-) -> None:
-    normalise = registry.normalisation(job.classifier.model)
-    engine = Engine(job.classifier.load(), job.masks, device=job.device, **job.engine)
-    left = sum(len(images.part(slice(start, start + block_size))) for start, _ in missing)
-    began, done = time.perf_counter(), 0
-    with tqdm(total=left, unit="image", desc="predicting", disable=None) as progress:
-        for start, file in missing:
-            block = images.part(slice(start, start + block_size)).read()
-            _predicted(job, engine, block, normalise(torch.tensor(block.pixels)), identity).save(file)
-            done += len(block.ids)
-            rate = f"{engine.passes / (time.perf_counter() - began):.0f} forward passes/s"
-            progress.set_postfix_str(rate, refresh=False)
-            progress.update(len(block.ids))
-            LOG.info("%s of %s images done, %.0f forward passes an image, %s", done, left, engine.passes / done, rate)
+class _Predictor:
+    """Predicts block after block; the classifier is loaded for the first, and not where all are there already."""
+
+    def __init__(self, job: Job, images: Split, identity: Mapping[str, Any]) -> None:
+        self._job, self._images, self._identity = job, images, identity
+        self._engine: Engine | None = None
+        self._began, self._done = 0.0, 0
+
+    def __call__(self, part: slice, file: Path) -> str:
+        if self._engine is None:
+            self._engine = Engine(self._job.classifier.load(), self._job.masks, device=self._job.device, **self._job.engine)
+            self._began = time.perf_counter()
+        block = self._images.part(part).read()
+        pixels = registry.normalisation(self._job.classifier.model)(torch.tensor(block.pixels))
+        _predicted(self._job, self._engine, block, pixels, self._identity).save(file)
+        self._done += len(block.ids)
+        passes, took = self._engine.passes, time.perf_counter() - self._began
+        return f"{passes / self._done:.0f} forward passes an image, {passes / took:.0f} forward passes/s"
 
 
 def _predicted(
