@@ -32,6 +32,10 @@ wildcard_constraints:
     table=NAME,
     figure=NAME,
     page="README|" + NAME,
+    place="center|grad_cam|clean|attacked",
+    sigma=r"\d+(\.\d+)?",
+    shown=r"clean|steps-\d+",
+    steps=r"\d+",
 
 
 report: "workflow/captions/study.rst"

@@ -65,6 +65,45 @@ rule certify_regions:
         "../workflow/scripts/certify_regions.py"
 
 
+rule certify_smoothing:
+    input:
+        unpack(located_inputs),
+        counts=rules.sample_noise.output[0],
+    output:
+        f"{RESULTS}/certificates/mask_smoothing/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.parquet",
+    log:
+        f"{LOGS}/certify/mask_smoothing/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.log",
+    benchmark:
+        f"{BENCHMARKS}/certify/mask_smoothing/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.tsv"
+    params:
+        alpha=config["defenses"]["mask_smoothing"]["alpha"],
+        voting=VOTING,
+        code=adapter_code("certify_smoothing.py"),
+    message:
+        "Certifying by mask smoothing: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}, mask {wildcards.patch}, {wildcards.place}, sigma {wildcards.sigma}"
+    script:
+        "../workflow/scripts/certify_smoothing.py"
+
+
+rule locate:
+    input:
+        attacked=rules.attack_images.output[0],
+        restored=rules.restore_images.output[0].replace("{shown}", "steps-{steps}"),
+    output:
+        f"{RESULTS}/certificates/localisation/{RUN}/patch-{{patch}}/steps-{{steps}}.parquet",
+    log:
+        f"{LOGS}/certify/localisation/{RUN}/patch-{{patch}}/steps-{{steps}}.log",
+    benchmark:
+        f"{BENCHMARKS}/certify/localisation/{RUN}/patch-{{patch}}/steps-{{steps}}.tsv"
+    params:
+        voting=VOTING,
+        code=adapter_code("locate.py"),
+    message:
+        "Locating patches of {wildcards.patch} after {wildcards.steps} steps: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/locate.py"
+
+
 rule certified:
     input:
         certificates_of(certified_facts()),

@@ -52,11 +52,22 @@ ANALYSED_BY = {
     "bagcert_times": ["bagcert"],
     "bagcert_attacks": ["bagcert"],
     "bagcert_outputs": ["bagcert"],
+    "smoothing_places": ["mask_smoothing"],
+    "smoothing_attacked": ["mask_smoothing"],
+    "smoothing_mask_sizes": ["mask_smoothing"],
+    "smoothing_trainings": ["mask_smoothing"],
+    "smoothing_noise": ["mask_smoothing"],
+    "smoothing_localisation": ["localisation"],
 }
 """The defenses whose certificates an analysis compares, where it is not double masking alone."""
 
 NO_MASKS = "none"
 """The mask budget of a defense that masks nothing."""
+
+MASKING_NOTHING = ("bagcert", "mask_smoothing", "localisation")
+
+PLACES = {"smoothing_places": ["center", "grad_cam"], "smoothing_attacked": ["clean", "attacked"]}
+"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone."""
 
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 
@@ -111,17 +122,30 @@ def grid_facts():
 def analysis_facts(name, defense="double_masking"):
     """The facts of every certificate that an analysis needs of a defense; none where it is not configured.
 
-    What names no mask budgets is for BagCert, which masks nothing, and what names some for the others.
+    What names no mask budgets is for a defense that masks nothing, and what names some for the others.
     """
     if name not in config["analyses"]:
         return []
     facts = [
-        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
+        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense} | further
         for block in products(config["analyses"][name])
-        if ("budgets" in block) != (defense == "bagcert")
+        if ("budgets" in block) != (defense in MASKING_NOTHING)
         for run, patch, budget in product(runs_of(block), block["patches"], block.get("budgets", [NO_MASKS]))
+        for further in further_facts(name, defense, block, run["training"])
     ]
     return once(facts)
+
+
+def further_facts(name, defense, block, training):
+    """What else tells the certificates of a run against one patch apart, or has to be known of them."""
+    if defense == "localisation":
+        return [{"steps": steps, "shown": f"steps-{steps}"} for steps in config["defenses"]["mask_smoothing"]["attack_strengths"]]
+    if defense != "mask_smoothing":
+        return [{}]
+    sides = " to ".join(map(str, dict.fromkeys(config["trainings"][training].get("noise_sides", []))))
+    settings = {"noise_sides": sides, "samples": config["defenses"]["mask_smoothing"]["estimation_samples"]}
+    places, sigmas = PLACES.get(name, ["center"]), [int(sigma) if sigma == int(sigma) else sigma for sigma in block["sigmas"]]
+    return [settings | {"place": place, "sigma": sigma} for place, sigma in product(places, sigmas)]
 
 
 def once(facts):
@@ -164,12 +188,22 @@ def artifacts(facts, by_defense, otherwise):
 
 def gathered_of(facts):
     """The joined predictions behind certificates."""
-    own = {"multilabel": rules.gather_scores.output, "bagcert": rules.predict_regions.output}
+    own = {
+        "multilabel": rules.gather_scores.output,
+        "bagcert": rules.predict_regions.output,
+        "mask_smoothing": rules.sample_noise.output,
+        "localisation": rules.restore_images.output,
+    }
     return artifacts(facts, own, rules.gather_predictions.output)
 
 
 def certificates_of(facts):
-    own = {"multilabel": rules.certify_multilabel.output, "bagcert": rules.certify_regions.output}
+    own = {
+        "multilabel": rules.certify_multilabel.output,
+        "bagcert": rules.certify_regions.output,
+        "mask_smoothing": rules.certify_smoothing.output,
+        "localisation": rules.locate.output,
+    }
     return artifacts(facts, own, rules.certify.output)
 
 
@@ -357,6 +391,45 @@ def region_patches(wildcards):
     run = run_of(wildcards)
     facts = [fact for analysis in config["analyses"] for fact in region_facts(analysis)]
     return list(dict.fromkeys(fact["patch"] for fact in facts if run.items() <= fact.items()))
+
+
+def smoothing_settings(*names):
+    """Some settings of mask smoothing, by name."""
+    return {name: config["defenses"]["mask_smoothing"][name] for name in names}
+
+
+VOTING = smoothing_settings("overlap", "threshold", "tolerance")
+
+
+def attacked_images(wildcards, steps):
+    """The attacked images of a run, of an attack of so many steps."""
+    return rules.attack_images.output[0].format(**(dict(wildcards) | {"steps": steps}))
+
+
+def shown_images(wildcards):
+    """The attacked images that are asked about; none where clean ones are."""
+    steps = wildcards.shown.removeprefix("steps-")
+    return [] if wildcards.shown == "clean" else attacked_images(wildcards, steps)
+
+
+def located_inputs(wildcards):
+    """What the place of a mask depends on beside the classifier: where a patch is located, what the localisation was told."""
+    if wildcards.place not in ("clean", "attacked"):
+        return {}
+    steps, attacked = config["defenses"]["mask_smoothing"]["attack_steps"], wildcards.place == "attacked"
+    shown = f"steps-{steps}" if attacked else "clean"
+    restored = {"restored": rules.restore_images.output[0].format(**(dict(wildcards) | {"shown": shown}))}
+    return restored | ({"attacked": attacked_images(wildcards, steps)} if attacked else {})
+
+
+def restoring_threads(wildcards):
+    """All cores for large images, whose inpainting takes long; see ``decoding_threads``."""
+    return workflow.cores if max(dataset_of(wildcards)["image_size"]) > 64 else 1
+
+
+def run_code(script):
+    """Digest of an adapter that loads the classifier of a run, as a parameter."""
+    return lambda wildcards: adapter_code(script, *architecture_modules(wildcards))
 
 
 def timed_regions(wildcards):
@@ -642,11 +715,13 @@ def report_inputs(item):
     """The files behind a table, figure or finding, by the frame that is read from them."""
     facts, metrics = facts_shown(item), metrics_of(item.get("analysis", GRID))
     files = {
-        "results": [path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel", "bagcert")],
+        "results": [path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel", *MASKING_NOTHING)],
         "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
         **{frame: [path for defense, path in metrics.items() if defense == "multilabel"] for frame in MULTILABEL_FRAMES},
         "conditions": [path for defense, path in metrics.items() if defense == "bagcert"],
         "region_times": every(rules.time_regions.output[0], [fact for fact in facts if fact["budget"] == NO_MASKS]),
+        **{name: [path for defense, path in metrics.items() if defense == "mask_smoothing"] for name in ("smoothing", "radii")},
+        "localisation": [path for defense, path in metrics.items() if defense == "localisation"],
         "attacks": [METRICS_FILE.format(analysis=item.get("analysis", GRID), defense="attacks")],
         "times": every(rules.time_inference.output[0], [fact for fact in facts if fact["budget"] != NO_MASKS]),
         "trainings": every(rules.train.output.record, facts),

@@ -151,6 +151,107 @@ rule attack_regions:
         "../workflow/scripts/attack_regions.py"
 
 
+rule attack_images:
+    input:
+        index=rules.prepare.output.index,
+        pixels=PIXELS,
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+    output:
+        f"{RESULTS}/attacked/{RUN}/patch-{{patch}}/steps-{{steps}}.npz",
+    log:
+        f"{LOGS}/attack_images/{RUN}/patch-{{patch}}/steps-{{steps}}.log",
+    benchmark:
+        f"{BENCHMARKS}/attack_images/{RUN}/patch-{{patch}}/steps-{{steps}}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        data=data_identity,
+        training=training_settings,
+        images=config["defenses"]["mask_smoothing"]["images"],
+        places=config["defenses"]["mask_smoothing"]["attack_places"],
+        device=config["device"],
+        block_size=config["defenses"]["mask_smoothing"]["block_size"],
+        code=run_code("attack_images.py"),
+        scratch=f"{SCRATCH}/attack_images",
+    message:
+        "Attacking {wildcards.model} on {wildcards.dataset}: {wildcards.training}, seed {wildcards.seed}, patch {wildcards.patch}, {wildcards.steps} steps"
+    script:
+        "../workflow/scripts/attack_images.py"
+
+
+rule restore_images:
+    input:
+        index=rules.prepare.output.index,
+        pixels=PIXELS,
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+        attacked=shown_images,
+    output:
+        f"{RESULTS}/restored/{RUN}/patch-{{patch}}/{{shown}}.npz",
+    log:
+        f"{LOGS}/restore_images/{RUN}/patch-{{patch}}/{{shown}}.log",
+    benchmark:
+        f"{BENCHMARKS}/restore_images/{RUN}/patch-{{patch}}/{{shown}}.tsv"
+    threads: restoring_threads
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        data=data_identity,
+        training=training_settings,
+        images=config["defenses"]["mask_smoothing"]["images"],
+        batch_size=config["defenses"]["mask_smoothing"]["batch_size"],
+        cache=f"{SCRATCH}/restored_blocks",
+        device=config["device"],
+        block_size=config["defenses"]["mask_smoothing"]["block_size"],
+        code=run_code("restore_images.py"),
+        scratch=f"{SCRATCH}/restore_images",
+    message:
+        "Restoring a block of {wildcards.patch} at every place: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}, images {wildcards.shown}"
+    script:
+        "../workflow/scripts/restore_images.py"
+
+
+rule sample_noise:
+    input:
+        unpack(located_inputs),
+        index=rules.prepare.output.index,
+        pixels=PIXELS,
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+    output:
+        f"{RESULTS}/samples/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.npz",
+    log:
+        f"{LOGS}/sample_noise/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sample_noise/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU_SLOTS,
+    params:
+        dataset=dataset_of,
+        data=data_identity,
+        training=training_settings,
+        images=config["defenses"]["mask_smoothing"]["images"],
+        sampling={
+            "selection": config["defenses"]["mask_smoothing"]["selection_samples"],
+            "estimation": config["defenses"]["mask_smoothing"]["estimation_samples"],
+            "batch_size": config["defenses"]["mask_smoothing"]["batch_size"],
+        },
+        voting=VOTING,
+        device=config["device"],
+        block_size=config["defenses"]["mask_smoothing"]["block_size"],
+        code=run_code("sample_noise.py"),
+        scratch=f"{SCRATCH}/sample_noise",
+    message:
+        "Sampling noise of {wildcards.sigma} in a mask of {wildcards.patch}: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}, {wildcards.place}"
+    script:
+        "../workflow/scripts/sample_noise.py"
+
+
 rule time_inference:
     input:
         index=rules.prepare.output.index,

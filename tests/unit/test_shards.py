@@ -221,7 +221,8 @@ def test_the_log_says_how_far_and_how_fast_it_goes(
     # unmasked images count as forward passes, too; 2 s for the first block, and 2 s more for the second
     asked = [4 + passes[:4].sum(), 7 + passes.sum()]
     assert [record.getMessage() for record in caplog.records] == [
-        f"predicting: {done} of 7 images done, {copies / done:.0f} forward passes an image, {copies / clock:.0f} forward passes/s"
+        f"predicting: {done} of 7 images done, {copies / done:.0f} forward passes an image, "
+        f"{copies / clock:.0f} forward passes/s"
         for done, copies, clock in zip((4, 7), asked, (2, 4), strict=True)
     ]
 

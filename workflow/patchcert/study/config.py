@@ -52,8 +52,11 @@ PATCHES_DRAWN_TO_SCALE = ("mask_set", "overestimated_patch", "large_patches")
 LOADERS_OF_SEVERAL_LABELS = ("coco", "voc2007")
 """Loaders of datasets whose images have any number of labels."""
 
-WITHOUT_MASKS = "bagcert"
+WITHOUT_MASKS = ("bagcert", "smoothing")
 """What the names of analyses begin with whose defense masks nothing."""
+
+SMOOTHED = ("smoothing_places", "smoothing_attacked", "smoothing_mask_sizes", "smoothing_trainings", "smoothing_noise")
+"""Analyses that add noise in a mask."""
 
 
 @cache
@@ -217,6 +220,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     for name, analysis in config["analyses"].items():
         own, *further = products(analysis)
         yield from _mask_faults(name, analysis)
+        yield from _smoothing_faults(name, analysis, config)
         blocks.append((["analyses", name], own))
         blocks += [(["analyses", name, "also", number], block) for number, block in enumerate(further)]
         if analysis["target"] is not None:
@@ -244,7 +248,29 @@ def _mask_faults(name: str, analysis: Mapping[str, Any]) -> Iterator[str]:
         if "budgets" not in analysis:
             yield f"{key}: missing; write for example budgets: [[3, 3], [6, 6]]"
     elif any("budgets" in block for block in products(analysis)):
-        yield f"{key}: region scorers are not masked; take the key out"
+        yield f"{key}: this defense has no mask sets; take the key out"
+
+
+def _smoothing_faults(name: str, analysis: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """Deviations of noise that an analysis needs and lacks, or has and does not need, and what else smoothing cannot do."""
+    key = ["analyses", name]
+    if name not in SMOOTHED:
+        if any("sigmas" in block for block in products(analysis)):
+            yield f"{_key([*key, 'sigmas'])}: no noise is added in this analysis; take the key out"
+    elif "sigmas" not in analysis:
+        yield f"{_key([*key, 'sigmas'])}: missing; write for example sigmas: [7]"
+    if not name.startswith("smoothing"):
+        return
+    images = config["defenses"]["mask_smoothing"]["images"]
+    for block in products(analysis):
+        for place, patch in enumerate(block["patches"]):
+            if isinstance(patch, str) and not patch.replace("x", "").isdigit():
+                wanted = "write rows and columns, for example [5, 5]"
+                yield f"{_key([*key, 'patches', place])}: {patch} is not one patch of one size; {wanted}"
+        tests = config["datasets"].get(block["dataset"], {"split_sizes": {"test": images}})["split_sizes"]["test"]
+        if images > tests:
+            where = _key(["defenses", "mask_smoothing", "images"])
+            yield f"{where}: {images} is more than the {tests} test images of {block['dataset']}; write {tests} at most"
 
 
 def _label_faults(path: list[str | int], block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
@@ -276,6 +302,10 @@ def _size_faults(path: list[str | int], block: Mapping[str, Any], config: Mappin
     for training in block["trainings"]:
         if "patch_size" in config["trainings"].get(training, {}):
             yield from _patch_fault(["trainings", training, "patch_size"], config["trainings"][training]["patch_size"], size)
+        _, side = config["trainings"].get(training, {}).get("noise_sides", (1, 1))
+        if side > min(size):
+            where = _key(["trainings", training, "noise_sides"])
+            yield f"{where}: {side} does not fit into images of {size[0]}x{size[1]} pixels; write {min(size)} at most"
     patches = {(*path, "patches", place): patch for place, patch in enumerate(block.get("patches", []))}
     if path[0] == "runs":
         for place, patch in enumerate(block["patch_sizes"] or []):

@@ -1,0 +1,28 @@
+"""Attack test images with the strongest patch of many random places (rule attack_images)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from patchcert.datasets.index import open_split
+from patchcert.device import own_gpus
+from patchcert.masks import size_from_text
+from patchcert.study.adapter import job
+from patchcert.study.smoothing import Task, attack_images
+from patchcert.study.trained import Trained
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]), own_gpus(snakemake.params.device):
+    torch.set_num_threads(snakemake.threads)
+    inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
+    files = inputs.weights, inputs.record
+    classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
+    task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
+    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    output, steps = Path(snakemake.output[0]), int(wildcards.steps)
+    attack_images(task, images, size_from_text(wildcards.patch), output, places=params.places, steps=steps)

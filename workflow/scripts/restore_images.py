@@ -1,0 +1,41 @@
+"""Ask a classifier about images with a block restored at every place (rule restore_images)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from patchcert.datasets.index import open_split
+from patchcert.device import own_gpus
+from patchcert.masks import size_from_text
+from patchcert.provenance import file_sha256
+from patchcert.study.adapter import job
+from patchcert.study.smoothing import Shown, Task, clean_images, load, restore_images
+from patchcert.study.trained import Trained
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]), own_gpus(snakemake.params.device):
+    torch.set_num_threads(snakemake.threads)
+    inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
+    files = inputs.weights, inputs.record
+    classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
+    task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
+    if attacked := inputs.get("attacked"):
+        shown, source = load(attacked, Shown), file_sha256(attacked)
+    else:
+        shown = clean_images(task, open_split(inputs.index, inputs.pixels, "test").part(slice(params.images)))
+        source = "clean"
+    restore_images(
+        task,
+        shown,
+        size_from_text(wildcards.patch),
+        Path(snakemake.output[0]),
+        source=source,
+        cache=Path(params.cache),
+        workers=snakemake.threads,
+        batch_size=params.batch_size,
+    )

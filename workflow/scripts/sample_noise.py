@@ -1,0 +1,38 @@
+"""Count what a classifier says of images under noise in the mask of each (rule sample_noise)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from patchcert.datasets.index import open_split
+from patchcert.device import own_gpus
+from patchcert.masks import size_from_text
+from patchcert.provenance import file_sha256
+from patchcert.study.adapter import job
+from patchcert.study.smoothing import Restored, Shown, Task, clean_images, given_boxes, load, sample_images, vote
+from patchcert.study.trained import Trained
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]), own_gpus(snakemake.params.device):
+    torch.set_num_threads(snakemake.threads)
+    inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
+    files = inputs.weights, inputs.record
+    classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
+    task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
+    mask = size_from_text(wildcards.patch)
+    if attacked := inputs.get("attacked"):
+        shown, source = load(attacked, Shown), file_sha256(attacked)
+    else:
+        shown = clean_images(task, open_split(inputs.index, inputs.pixels, "test").part(slice(params.images)))
+        source = "clean"
+    if restored := inputs.get("restored"):
+        boxes = vote(load(restored, Restored).maps, mask, **params.voting).boxes
+    else:
+        boxes = given_boxes(task, shown, wildcards.place, mask)
+    settings = {"sigma": float(wildcards.sigma), "source": source, **params.sampling}
+    sample_images(task, shown, boxes, Path(snakemake.output[0]), **settings)
