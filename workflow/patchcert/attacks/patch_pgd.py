@@ -3,14 +3,15 @@
 What it finds is a lower bound on what patches can do, and so an upper bound on robust accuracy; certified accuracy is the bound
 from the other side. An image that is certified and attacked with success would refute the certificate. Source: Madry et al.,
 Towards Deep Learning Models Resistant to Adversarial Attacks, on patches as Metzen and Yatsura describe in Efficient Certified
-Defenses against Patch Attacks on Image Classifiers, appendix A.2.
+Defenses against Patch Attacks on Image Classifiers, appendix A.2 (:func:`targeted`), and as Zhang et al. do in Certified
+defense against patch attacks via mask-guided randomized smoothing, section 4.1 (:func:`untargeted`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchcert import InputError
 from patchcert.masking import box_pixels
+from patchcert.masks import Size, patch_positions
 
 Classify: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Images float32 [n, C, H, W] in [0, 1] to logits [n, classes]; gradients pass through."""
@@ -27,6 +29,8 @@ float [b], and whether it has succeeded, bool [b]."""
 STEPS, STEP_SIZE = 100, 0.025
 """Steps of the paper's attack, and how far a value goes in each."""
 BATCH_SIZE = 256
+PLACES = 80
+"""Random places at which mask-guided randomized smoothing is attacked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +59,15 @@ def strongest_patches(
     step_size: float = STEP_SIZE,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
+    until_success: bool = True,
 ) -> Attacked:
     """Optimise a patch at each of the given places, and keep the worst of all that was seen on the way.
 
     A patch starts as noise and may show anything: each step moves every value in it by ``step_size`` along the sign of the
     gradient and back into [0, 1]. An attack that has succeeded is worse than one that has not; among those that have not, the
     larger objective is worse, and the earlier place and step on a tie. An image on which one has succeeded is left alone from
-    then on.
+    then on. Without ``until_success`` the larger objective is worse whether or not an attack has succeeded, and every step at
+    every place is taken.
 
     Args:
         objective: what to maximise; what it says of an image must not depend on the others of a batch.
@@ -71,6 +77,7 @@ def strongest_patches(
         step_size: how far a value goes in a step.
         seed: start of the noise.
         batch_size: images at once.
+        until_success: whether success is all that is wanted.
 
     Raises:
         InputError: images outside [0, 1], or boxes that do not fit the images.
@@ -87,37 +94,45 @@ def strongest_patches(
         for part in torch.arange(len(images), device=images.device).split(batch_size):
             # noise for those that have fallen, too: it must not depend on how the others fare
             noise = torch.rand((len(part), *images.shape[1:]), generator=generator).to(images.device)
-            standing = ~best.succeeded[part]
+            standing = ~best.succeeded[part] if until_success else torch.ones_like(part, dtype=torch.bool)
             rows = part[standing]
             inside = box_pixels(places[rows.cpu().numpy(), place], (images.shape[2], images.shape[3]), images.device)[:, None]
             shown = torch.where(inside, noise[standing], images[rows])
             for step in range(steps + 1):
                 if not len(rows):
                     break
-                slope, left = _look(objective, shown, rows, place, best, climbing=step < steps)
+                slope, fallen = _look(objective, shown, rows, place, best, climbing=step < steps, until_success=until_success)
+                left = ~fallen if until_success else torch.ones_like(fallen)
                 moved = (shown + step_size * slope.sign()).clamp(0, 1)
                 rows, inside, shown = rows[left], inside[left], torch.where(inside, moved, shown)[left]
     return best
 
 
 def _look(
-    objective: Objective, shown: torch.Tensor, rows: torch.Tensor, place: int, best: Attacked, *, climbing: bool
+    objective: Objective,
+    shown: torch.Tensor,
+    rows: torch.Tensor,
+    place: int,
+    best: Attacked,
+    *,
+    climbing: bool,
+    until_success: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Keep in ``best`` the attacked images that are worse than what is there.
 
     Returns:
-        The gradient of the objective, or zeros where nobody climbs on, and which attacks have not succeeded, bool [b].
+        The gradient of the objective, or zeros where nobody climbs on, and which attacks have succeeded, bool [b].
     """
     with torch.set_grad_enabled(climbing):
         watched = shown.detach().requires_grad_(climbing)
         reached, succeeded = objective(watched, rows)
     slope = torch.autograd.grad(reached.sum(), watched)[0] if climbing else torch.zeros_like(shown)
     reached = reached.detach().float()
-    worse = succeeded | (reached > best.objective[rows])
+    worse = (succeeded & until_success) | (reached > best.objective[rows])
     kept = rows[worse]
     best.images[kept], best.objective[kept] = shown[worse], reached[worse]
     best.succeeded[kept], best.places[kept] = succeeded[worse], place
-    return slope, ~succeeded
+    return slope, succeeded
 
 
 def targeted(
@@ -164,9 +179,87 @@ def targeted(
         target, label = (logits.gather(1, each[rows, None])[:, 0] for each in (aims, truth))
         return target - label, answers(logits) != truth[rows]
 
-    places = np.asarray(boxes)
-    places = places[:, None] if places.ndim == 2 else places
-    return strongest_patches(lead, images, places, steps=steps, step_size=step_size, seed=seed, batch_size=batch_size)
+    return strongest_patches(lead, images, _several(boxes), steps=steps, step_size=step_size, seed=seed, batch_size=batch_size)
+
+
+def untargeted(
+    classify: Classify,
+    images: torch.Tensor,
+    labels: ArrayLike,
+    boxes: ArrayLike,
+    *,
+    steps: int = STEPS,
+    step_size: float = STEP_SIZE,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> Attacked:
+    """Maximise the cross-entropy of the true label at every place, and keep the place and step where it was greatest.
+
+    That is the attack of mask-guided randomized smoothing: a patch may show anything (an l-infinity bound of 255 of 255), and
+    the place with the greatest loss is wanted, so that an image goes on being attacked when its answer has turned. The paper
+    does not say how many steps it takes, nor how long they are. An attack has succeeded where the answer is not the label; a
+    tie is answered by the smallest label. Values are not rounded to those that a stored picture can have.
+
+    Args:
+        classify: as for :func:`targeted`: logits with gradients. A defense that has none is attacked through its base.
+        images: float32 [N, C, H, W] in [0, 1], on the device of the classifier.
+        labels: true labels, int [N].
+        boxes: int64 [N, 4], or [N, P, 4] for the worst of several places, such as :func:`random_places` gives.
+        steps: steps of each patch.
+        step_size: how far a value goes in a step.
+        seed: start of the noise.
+        batch_size: images at once.
+
+    Returns:
+        The attacked images; their objective is the cross-entropy in nats.
+
+    Raises:
+        InputError: as in :func:`strongest_patches`; or labels of another number than the images.
+    """
+    truth = _checked_labels("labels", labels, images)
+
+    def loss(shown: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = classify(shown)
+        return torch.nn.functional.cross_entropy(logits, truth[rows], reduction="none"), answers(logits) != truth[rows]
+
+    return strongest_patches(
+        loss,
+        images,
+        _several(boxes),
+        steps=steps,
+        step_size=step_size,
+        seed=seed,
+        batch_size=batch_size,
+        until_success=False,
+    )
+
+
+def random_places(count_images: int, patch: Size, image_size: Size, places: int = PLACES, seed: int = 0) -> NDArray[np.int64]:
+    """Places of a patch drawn at random for each image, no two of an image the same.
+
+    What is drawn for an image depends on the seed and its number alone, not on how many images there are.
+
+    Args:
+        count_images: N.
+        patch: rows and columns, pixels.
+        image_size: rows and columns, pixels.
+        places: P, places an image; all that there are where they are fewer.
+        seed: start of the drawing.
+
+    Returns:
+        int64 [N, P, 4]: top, bottom, left, right, half-open.
+
+    Raises:
+        InputError: the patch does not fit into the image, or fewer than one place is asked for.
+    """
+    if places < 1:
+        raise InputError(f"places: {places}; write a whole number from 1 up")
+    everywhere = patch_positions(image_size, patch)
+    wanted = min(places, len(everywhere))
+    drawn = [
+        np.random.default_rng((seed, image)).choice(len(everywhere), wanted, replace=False) for image in range(count_images)
+    ]
+    return everywhere[np.array(drawn, dtype=np.int64).reshape(count_images, wanted)]
 
 
 def answers(logits: torch.Tensor) -> torch.Tensor:
@@ -174,6 +267,12 @@ def answers(logits: torch.Tensor) -> torch.Tensor:
     classes = torch.arange(logits.shape[1], device=logits.device)
     highest = logits == logits.amax(dim=1, keepdim=True)
     return classes.where(highest, logits.shape[1]).amin(dim=1)
+
+
+def _several(boxes: ArrayLike) -> NDArray[Any]:
+    """Boxes [N, P, 4], of boxes of one place an image, [N, 4], or of several."""
+    places = np.asarray(boxes)
+    return places[:, None] if places.ndim == 2 else places
 
 
 def _checked_labels(name: str, given: ArrayLike, images: torch.Tensor) -> torch.Tensor:

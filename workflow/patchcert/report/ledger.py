@@ -4,8 +4,9 @@ A row is one number of one paper. ``table``, ``row`` and ``column`` say where it
 words of the paper; ``dataset``, ``model``, ``training``, ``patch`` and ``mask_budget`` say in the words of the project what it
 was measured on, and are empty where they do not apply. ``relation`` tells a measured value (``=``) from one that a text bounds
 from below (``>``) or above (``<``) or rounds (``~``). A number of somebody else's defense, quoted or measured again, has that
-defense and no model. The last three columns name the run of the default study whose result belongs beside the number;
-``default_training`` is empty where the number is the same for every training, as a time is, or the model has only one.
+defense and no model; where a paper does not name its model there is none either. The last three columns name the run of the
+default study whose result belongs beside the number; ``default_training`` is empty where the number is the same for every
+training, as a time is, or the model has only one.
 """
 
 from __future__ import annotations
@@ -50,22 +51,28 @@ DEFENSES = (
     "patchguard_derandomized_smoothing",
     "bagcert",
     "multilabel",
+    "mask_smoothing",
 )
 RELATIONS = ("=", ">", "<", "~")
 PER_CENT, MILLISECONDS, FRACTION = "per cent", "milliseconds", "fraction"
 RATIOS = ("overall_precision", "overall_recall", "class_precision", "class_recall")
-UNITS = dict.fromkeys((*METRICS, *RATIOS, "condition_3_3"), PER_CENT) | {
+SMOOTHED = ("empirical", "answered", "unrestricted")
+UNITS = dict.fromkeys((*METRICS, *RATIOS, "condition_3_3", *SMOOTHED), PER_CENT) | {
     "inference_time": MILLISECONDS,
     "area_under_curve": FRACTION,
     "certification_time": "seconds",
     "parameters": "millions",
     "certified_gain": "points",
     "unstable_runs": "runs",
+    "largest_radius": "sigmas",
 }
 """Units by metric. ``condition_3_3`` is what BagCert's weaker condition certifies, ``certified`` what the stronger one does,
-and ``certified_gain`` what lies between them; ``certification_time`` is that of all images of a test set."""
+and ``certified_gain`` what lies between them, or between two defenses; ``certification_time`` is that of all images of a test
+set. What mask smoothing certifies, for one place of each image, is never ``certified``: ``answered`` and ``unrestricted`` are
+its R-accuracies at 0 and where a patch may show anything, and ``empirical`` asks for no certificate. The ``column`` says
+whether the place is ``center``, ``grad_cam`` or found in ``attacked`` images, where no number bounds all attackers."""
 LIMITS = {PER_CENT: (0, 100), FRACTION: (0, 1), "points": (0, 100)}
-AMOUNTS = (MILLISECONDS, "seconds", "millions")
+AMOUNTS = (MILLISECONDS, "seconds", "millions", "sigmas")
 """Units of what is never 0."""
 _WORDS = "[a-z0-9]+(_[a-z0-9]+)*"
 _MEASURES = ", ".join(f"{unit} for {metric}" for metric, unit in UNITS.items() if unit != PER_CENT)
