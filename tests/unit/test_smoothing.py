@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import binom, kstest
 
-from patchcert import InputError
+from patchcert import InputError, smoothing_bench
 from patchcert.defenses.mask_smoothing import certify, infer, linear
 from patchcert.models.registry import Normalisation
 from patchcert.smoothing import BLOCK, Counts, sample_counts
@@ -96,6 +98,16 @@ def test_batches_are_full_and_never_larger() -> None:
 
 
 # --- counts ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_classifier_that_writes_over_what_it_is_shown_changes_nothing_for_the_next_batch(reference: Counts) -> None:
+    class Scribbler(Watched):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(images)
+            images[:, 1:].fill_(9)
+            return logits
+
+    assert np.array_equal(sample(Scribbler(), batch_size=16), reference)
 
 
 def test_counts_are_of_the_answers_of_each_phase() -> None:
@@ -306,3 +318,50 @@ def test_outputs_that_are_no_logits(logits: torch.Tensor, message: str) -> None:
 
     with pytest.raises(InputError, match=message):
         sample(Broken())
+
+
+# --- the benchmark -----------------------------------------------------------------------------------------------------------
+
+SMALL = ["--pixels", "32", "--mask", "4", "--classes", "3", "--images", "2", "--samples", "20", "--rounds", "2"]
+
+
+def test_the_benchmark_times_the_sampler_and_forward_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert smoothing_bench.main([*SMALL, "--batch-size", "16", "--output", str(tmp_path / "bench.csv")]) == 0
+    found = pd.read_csv(tmp_path / "bench.csv")
+    assert found["contender"].tolist() == [smoothing_bench.FORWARD, smoothing_bench.SAMPLER]
+    assert (found[["model", "image_size", "mask", "batch_size", "copies"]] == ["small_resnetv2", "32x32", "4x4", 16, 40]).all(
+        axis=None
+    )
+    rates = found["samples_per_second"]
+    assert found["of_forward"].tolist() == pytest.approx([1, rates[1] / rates[0]], rel=1e-3)
+    assert smoothing_bench.SAMPLER in capsys.readouterr().out
+
+
+def test_both_contenders_show_full_batches_that_lie_in_memory_alike() -> None:
+    class Laid(Watched):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            assert images.is_contiguous(memory_format=torch.channels_last)
+            return images.mean(dim=(2, 3))
+
+    setting = smoothing_bench.Setting("any", pixels=6, mask=2, classes=3, images=2, samples=20)
+    assert setting.box == [2, 4, 2, 4]
+    for contender, sizes in ((smoothing_bench.forward, [16] * 3), (smoothing_bench.sampler, [16, 16, 8])):
+        shown: list[int] = []
+        model = Laid()
+        model.register_forward_hook(lambda _, given, __, shown=shown: shown.append(len(given[0])))
+        assert contender(model, setting, 16)() == sum(sizes)
+        assert shown == sizes
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--batch-size", "0"], "batch_size: 0; write a whole number from 1 up"),
+        (["--rounds", "0"], "--rounds: 0; write a whole number from 1 up"),
+        (["--samples", "1"], "estimation: 0; write a whole number from 1 up"),
+        (["--mask", "33"], "is no box in 32x32"),
+    ],
+)
+def test_what_cannot_be_measured(option: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert smoothing_bench.main([*SMALL, *option]) == 1
+    assert message in capsys.readouterr().err

@@ -156,12 +156,14 @@ class _Sampler:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Full batches of noisy images, [b, 3, H, W], and the image and phase of each, 2 * image + phase, int64 [b].
 
-        The memory of a batch is written anew for the next one.
+        The next batch is written over it: where the image stays, inside its box alone.
         """
         clean = self._normalisation.of_unit(unit)
         size, (rows, columns) = self._batch_size, unit.shape[2:]
-        memory = torch.empty((size, rows, columns, 3), device=self._device).permute(0, 3, 1, 2)
+        with torch.inference_mode(mode=False):  # where tensors count how often they are written to
+            memory = torch.empty((size, rows, columns, 3), device=self._device).permute(0, 3, 1, 2)
         owners = torch.empty(size, dtype=torch.int64, device=self._device)
+        held = np.full(size, -1)  # which image each copy shows outside its box
         filled = 0
         for part in self._parts(unit, boxes, ids, noise):
             top, bottom, left, right = boxes[part.image].tolist()
@@ -169,12 +171,16 @@ class _Sampler:
             while len(inside):
                 taken = inside[: size - filled]
                 place = slice(filled, filled + len(taken))
-                memory[place] = clean[part.image]
+                if (held[place] != part.image).any():
+                    memory[place], held[place] = clean[part.image], part.image
                 memory[place, :, top:bottom, left:right] = taken
                 owners[place] = 2 * part.image + part.phase
                 inside, filled = inside[len(taken) :], place.stop
                 if filled == size:
+                    written = memory._version
                     yield memory, owners
+                    if memory._version != written:  # by the classifier
+                        held[:] = -1
                     filled = 0
         if filled:
             yield memory[:filled], owners[:filled]
