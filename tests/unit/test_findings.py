@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchcert.report.findings import ABOUT, APART, COST, SIMILAR, Finding, findings
+from patchcert.report.findings import ABOUT, APART, COST, SIMILAR, findings
 from patchcert.report.terms import patch_area
+from patchcert.report.verdicts import Finding
 
 from . import regions
 

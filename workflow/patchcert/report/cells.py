@@ -9,7 +9,13 @@ import pandas as pd
 from patchcert.report.ledger import counterparts
 from patchcert.report.results import spoken
 
-PAPERS = {"patchcleanser": "PC", "greedy_cutout": "GC", "multilabel_patchcleanser": "ML", "bagcert": "BC"}
+PAPERS = {
+    "patchcleanser": "PC",
+    "greedy_cutout": "GC",
+    "multilabel_patchcleanser": "ML",
+    "bagcert": "BC",
+    "mask_guided_randomized_smoothing": "MRS",
+}
 
 
 def with_published(results: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from patchcert.report.findings import Finding
 from patchcert.report.results import spoken
+from patchcert.report.verdicts import Finding
 
 
 def page(
