@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from patchcert.masks import size_from_text
+from patchcert.report import smoothing_findings
 from patchcert.report.bagcert import ATTACKED, CLEAN, STRONG, USUAL, WEAK, scorers, smoothing
 from patchcert.report.results import FACTS, in_order, spoken
 from patchcert.report.tables import forward_passes
 from patchcert.report.terms import masks_in, patch_area, spoken_patch
 from patchcert.report.verdicts import (
+    SIMILAR,
     Answer,
     Finding,
     Run,
@@ -30,9 +32,6 @@ from patchcert.report.verdicts import (
 
 COST = 2
 """Points of clean accuracy that a training costs at most, and by which an over-estimated patch changes it at most, per cent."""
-
-SIMILAR = 5
-"""Points by which certified accuracies that are called similar differ at most, per cent."""
 
 APART = 10
 """Points of certified accuracy that lie at least between classes that are said to differ, per cent."""
@@ -553,6 +552,7 @@ _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "bagcert_attacks": _bagcert_attacks,
     "bagcert_outputs": _bagcert_outputs,
     "bagcert_times": _bagcert_times,
+    **smoothing_findings.ANALYSES,
 }
 
 

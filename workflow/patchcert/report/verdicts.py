@@ -9,6 +9,9 @@ import pandas as pd
 
 from patchcert.report.results import FACTS, spoken
 
+SIMILAR = 5
+"""Points by which certified accuracies that are called similar differ at most, per cent."""
+
 Run = tuple[str, ...]
 """What tells a run from the others, for readers: its model, and those of its further facts that vary."""
 
