@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchcert.report.findings import ABOUT, APART, COST, SIMILAR, Finding, findings
+from patchcert.report.findings import ABOUT, APART, COST, findings
 from patchcert.report.terms import patch_area
+from patchcert.report.verdicts import SIMILAR, Finding
 
-from . import regions
+from . import masked_noise, regions
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RUN = {"dataset": "digits", "model": "small_resnetv2", "training": "random_cutout", "seed": 0, "patch": "5x5", "budget": "6x6"}
@@ -202,6 +203,12 @@ ANALYSES = {
     "bagcert_attacks": {"attacks": regions.ATTACKS},
     "bagcert_outputs": {"conditions": regions.OUTPUTS},
     "bagcert_times": {"region_times": regions.TIMES},
+    "smoothing_places": masked_noise.PLACES,
+    "smoothing_attacked": {"smoothing": masked_noise.ATTACKED["smoothing"]},
+    "smoothing_mask_sizes": {"smoothing": masked_noise.MASK_SIZES["smoothing"]},
+    "smoothing_trainings": {"radii": masked_noise.TRAININGS["radii"]},
+    "smoothing_noise": {"smoothing": masked_noise.NOISE["smoothing"]},
+    "smoothing_localisation": {"localisation": masked_noise.LOCALISATION},
 }
 
 

@@ -24,12 +24,12 @@ from patchcert.provenance import write_json
 from patchcert.report import cells
 from patchcert.report.figures import mask_set as mask_set_figure
 from patchcert.report.figures import strategies, training_curves
-from patchcert.report.findings import Finding
 from patchcert.report.ledger import COLUMNS, counterparts, read_ledger
 from patchcert.report.page import page
 from patchcert.report.results import METRICS, read_results, spoken
 from patchcert.report.style import save, styled
 from patchcert.report.tables import accuracy, vanilla
+from patchcert.report.verdicts import Finding
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"

@@ -5,21 +5,33 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import pandas as pd
 
 from patchcert.masks import size_from_text
+from patchcert.report import smoothing_findings
 from patchcert.report.bagcert import ATTACKED, CLEAN, STRONG, USUAL, WEAK, scorers, smoothing
 from patchcert.report.results import FACTS, in_order, spoken
 from patchcert.report.tables import forward_passes
 from patchcert.report.terms import masks_in, patch_area, spoken_patch
+from patchcert.report.verdicts import (
+    SIMILAR,
+    Answer,
+    Finding,
+    Run,
+    answers_of,
+    asked,
+    ends_lower,
+    falls,
+    finding,
+    never_rises,
+    of_metric,
+    runs_of,
+    values_along,
+)
 
 COST = 2
 """Points of clean accuracy that a training costs at most, and by which an over-estimated patch changes it at most, per cent."""
-
-SIMILAR = 5
-"""Points by which certified accuracies that are called similar differ at most, per cent."""
 
 APART = 10
 """Points of certified accuracy that lie at least between classes that are said to differ, per cent."""
@@ -38,24 +50,6 @@ WIDE = 6
 
 MANY = 10
 """How many times as long as BagCert block smoothing takes at least."""
-
-Run = tuple[str, ...]
-"""What tells a run from the others, for readers: its model, and those of its further facts that vary."""
-
-
-class Finding(NamedTuple):
-    """A statement, its verdict on this run, and the numbers behind the verdict."""
-
-    statement: str
-    verdict: str
-    evidence: str
-
-
-class _Answer(NamedTuple):
-    """What one run says to a statement: its numbers in words, each with whether the statement holds there."""
-
-    run: Run
-    numbers: list[tuple[str, bool]]
 
 
 def findings(
@@ -105,20 +99,20 @@ def _trainings(results: pd.DataFrame, strategies: Mapping[str, str]) -> list[Fin
 
 def _order(results: pd.DataFrame, rising: list[str], where: str, source: str) -> list[Finding]:
     answers = [
-        _Answer(run, [(f"{value:.1f}", rises) for value, rises in zip(values, ~(values.diff() <= 0), strict=True)])
-        for run, values in _values(_of(results, "certified"), "training", rising).items()
+        Answer(run, [(f"{value:.1f}", rises) for value, rises in zip(values, ~(values.diff() <= 0), strict=True)])
+        for run, values in values_along(of_metric(results, "certified"), "training", rising).items()
     ]
-    return _finding(f"Certified accuracy {where} rises: {' < '.join(map(spoken, rising))} ({source})", answers)
+    return finding(f"Certified accuracy {where} rises: {' < '.join(map(spoken, rising))} ({source})", answers)
 
 
 def _clean_cost(results: pd.DataFrame, plain: str, place: str) -> list[Finding]:
     answers = []
-    for run, rows in _runs(_of(results, "defended_clean"), "training").items():
+    for run, rows in runs_of(of_metric(results, "defended_clean"), "training").items():
         means = rows.groupby("training", sort=False)["percent"].mean()
         if plain in means and len(means) > 1:
             costs = (means[plain] - means.drop(plain)).round(6)
-            answers.append(_Answer(run, [(f"{_points(costs.max())} ({spoken(costs.idxmax())})", costs.max() <= COST)]))
-    return _finding(f"Training on masked images costs at most {COST} points of defended clean accuracy{place}", answers)
+            answers.append(Answer(run, [(f"{_points(costs.max())} ({spoken(costs.idxmax())})", costs.max() <= COST)]))
+    return finding(f"Training on masked images costs at most {COST} points of defended clean accuracy{place}", answers)
 
 
 def _points(cost: float) -> str:
@@ -129,14 +123,14 @@ def _certificate_mode(results: pd.DataFrame) -> list[Finding]:
     """What certificate mode costs; matrix mode, which classifies every pair of masks, is not asked."""
     table, _ = forward_passes.make(results)
     answers = []
-    for run, rows in _runs(table[table["passes"] < table["pairs"]]).items():
+    for run, rows in runs_of(table[table["passes"] < table["pairs"]]).items():
         share, bound = rows[["share", "bound"]].mean()
-        answers.append(_Answer(run, [(f"{share:.1f} of at most {bound:.1f}", share <= bound)]))
+        answers.append(Answer(run, [(f"{share:.1f} of at most {bound:.1f}", share <= bound)]))
     statement = (
         "With the most masks, certificate mode classifies at most the certified share of the pairs of masks and "
         f"{forward_passes.ALLOWANCE} points more (engine)"
     )
-    return _finding(statement, answers)
+    return finding(statement, answers)
 
 
 # --- PatchCleanser's analyses ------------------------------------------------------------------------------------------------
@@ -144,12 +138,12 @@ def _certificate_mode(results: pd.DataFrame) -> list[Finding]:
 
 def _patch_sizes(results: pd.DataFrame) -> list[Finding]:
     patches = _by_area(results)
-    certified = _values(_of(results, "certified"), "patch", patches)
-    return _asked("A smaller patch is certified at least as often (PatchCleanser, Table 2)", certified, _never_rises)
+    certified = values_along(of_metric(results, "certified"), "patch", patches)
+    return asked("A smaller patch is certified at least as often (PatchCleanser, Table 2)", certified, never_rises)
 
 
 def _patch_shapes(results: pd.DataFrame) -> list[Finding]:
-    patches, certified = in_order(results["patch"]), _of(results, "certified")
+    patches, certified = in_order(results["patch"]), of_metric(results, "certified")
     squares = [patch for patch in patches if re.fullmatch(r"(\d+)x\1", patch)]
     found = []
     for mark, statement in (
@@ -159,9 +153,9 @@ def _patch_shapes(results: pd.DataFrame) -> list[Finding]:
         answers = []
         for patch in patches:
             if mark in patch and (square := _square_beside(patch, squares)):
-                pairs = _values(certified, "patch", [square, patch])
-                answers += _answers({run: values.rename(spoken_patch) for run, values in pairs.items()}, _falls)
-        found += _finding(f"{statement} (PatchCleanser, Table 4)", answers)
+                pairs = values_along(certified, "patch", [square, patch])
+                answers += answers_of({run: values.rename(spoken_patch) for run, values in pairs.items()}, falls)
+        found += finding(f"{statement} (PatchCleanser, Table 4)", answers)
     return found
 
 
@@ -179,13 +173,13 @@ def _square_beside(patch: str, squares: Sequence[str]) -> str | None:
 
 def _mask_budgets(results: pd.DataFrame, times: pd.DataFrame) -> list[Finding]:
     budgets = sorted(in_order(results["budget"]), key=masks_in)
-    clean, certified = (_of(results, metric) for metric in ("defended_clean", "certified"))
-    doubly = _values(certified[certified["defense"] == "double_masking"], "budget", budgets)
+    clean, certified = (of_metric(results, metric) for metric in ("defended_clean", "certified"))
+    doubly = values_along(certified[certified["defense"] == "double_masking"], "budget", budgets)
     statement = "Certified accuracy rises from the fewest masks to the most, and falls at no step (PatchCleanser, Figure 4)"
-    found = _asked(statement, doubly, lambda values: _falls(-values))
+    found = asked(statement, doubly, lambda values: falls(-values))
     gains = {run: values.diff().iloc[1:].rename("to {}".format) for run, values in doubly.items()}
     statement = "The rise saturates: the last step gains less than the first (PatchCleanser, Figure 4)"
-    found += _asked(statement, gains, _ends_lower)
+    found += asked(statement, gains, ends_lower)
     statement = "takes at most as many forward passes an image as double masking (PatchCleanser, Figure 10)"
     passes = times.rename(columns={"algorithm": "defense"})
     found += _challenger(statement, passes, budgets, operator.le, "calls")
@@ -200,10 +194,10 @@ def _challenger(
 ) -> list[Finding]:
     """What is said of challenger masking beside double masking, asked at every mask budget."""
     challenger, double = (
-        _values(rows[rows["defense"] == name], "budget", budgets, column) for name in ("challenger", "double_masking")
+        values_along(rows[rows["defense"] == name], "budget", budgets, column) for name in ("challenger", "double_masking")
     )
     answers = [
-        _Answer(
+        Answer(
             run,
             [
                 (f"{number:.1f} against {other:.1f} ({budget})", holds(number, other))
@@ -212,27 +206,31 @@ def _challenger(
         )
         for run, numbers in challenger.items()
     ]
-    return _finding(f"Challenger masking {says}", answers)
+    return finding(f"Challenger masking {says}", answers)
 
 
 def _overestimated_patch(results: pd.DataFrame) -> list[Finding]:
     estimates = _by_area(results)
-    clean, certified = (_values(_of(results, metric), "patch", estimates) for metric in ("defended_clean", "certified"))
+    clean, certified = (
+        values_along(of_metric(results, metric), "patch", estimates) for metric in ("defended_clean", "certified")
+    )
     factor = patch_area(estimates[-1]) / patch_area(estimates[0])
     when = f"as the patch is over-estimated, up to {factor:.3g} times its area (PatchCleanser, Figure 6)"
     return [
-        *_asked(f"Certified accuracy falls, and rises at no step, {when}", certified, _falls),
-        *_asked(f"Clean accuracy changes by at most {COST} points {when}", clean, _stays),
+        *asked(f"Certified accuracy falls, and rises at no step, {when}", certified, falls),
+        *asked(f"Clean accuracy changes by at most {COST} points {when}", clean, _stays),
     ]
 
 
 def _large_patches(results: pd.DataFrame) -> list[Finding]:
     patches = _by_area(results)
-    clean, certified = (_values(_of(results, metric), "patch", patches) for metric in ("defended_clean", "certified"))
+    clean, certified = (
+        values_along(of_metric(results, metric), "patch", patches) for metric in ("defended_clean", "certified")
+    )
     says = "accuracy falls from the smallest patch to the largest, and rises at no step"
     return [
-        *_asked(f"Clean {says} (PatchCleanser, Figure 7)", clean, _falls),
-        *_asked(f"Certified {says} (PatchCleanser, Figure 8)", certified, _falls),
+        *asked(f"Clean {says} (PatchCleanser, Figure 7)", clean, falls),
+        *asked(f"Certified {says} (PatchCleanser, Figure 8)", certified, falls),
     ]
 
 
@@ -241,14 +239,14 @@ def _minority_reports(reports: pd.DataFrame, results: pd.DataFrame) -> list[Find
     both = _beside_double_masking(reports, results)
     robust, similar = [], []
     for run, (certified, ours, *_) in _first(both, "threshold").items():
-        robust.append(_Answer(run, [(f"{certified:.1f} against {ours:.1f}", certified >= ours)]))
+        robust.append(Answer(run, [(f"{certified:.1f} against {ours:.1f}", certified >= ours)]))
     for run, (certified, ours, clean, our_clean) in _first(both, "apart", "threshold").items():
         text = f"{certified:.1f} against {ours:.1f} where clean accuracy is {clean:.1f} against {our_clean:.1f}"
-        similar.append(_Answer(run, [(text, abs(certified - ours) <= SIMILAR)]))
+        similar.append(Answer(run, [(text, abs(certified - ours) <= SIMILAR)]))
     place = "(PatchCleanser, Figure 9)"
     return [
-        *_finding(f"At threshold 0, Minority Reports certifies at least as many images as double masking {place}", robust),
-        *_finding(
+        *finding(f"At threshold 0, Minority Reports certifies at least as many images as double masking {place}", robust),
+        *finding(
             "Where its clean accuracy is nearest to double masking's, Minority Reports' certified accuracy is within "
             f"{SIMILAR} points of double masking's {place}",
             similar,
@@ -269,27 +267,27 @@ def _first(both: pd.DataFrame, *by: str) -> dict[Run, list[float]]:
     """Certified and clean accuracies, each of both defenses, at the threshold that comes first; means over the seeds."""
     chosen = both.sort_values(list(by)).drop_duplicates(FACTS).sort_index()
     columns = ["certified", "our_certified", "clean", "our_clean"]
-    return {run: rows[columns].mean().round(6).tolist() for run, rows in _runs(chosen).items()}
+    return {run: rows[columns].mean().round(6).tolist() for run, rows in runs_of(chosen).items()}
 
 
 def _objects(images: pd.DataFrame) -> list[Finding]:
     halves, classes = [], []
-    for run, rows in _runs(images).items():
+    for run, rows in runs_of(images).items():
         hits, size = 100 * rows["certified"], rows["object_size"]
         if (size > size.median()).any():
             larger, smaller = hits[size > size.median()].mean(), hits[size <= size.median()].mean()
-            halves.append(_Answer(run, [(f"{larger:.1f} against {smaller:.1f}", larger >= smaller)]))
+            halves.append(Answer(run, [(f"{larger:.1f} against {smaller:.1f}", larger >= smaller)]))
         by_class = hits.groupby(rows["label"]).mean().sort_values(kind="stable")
         if len(by_class) > 1:
             (worst, low), *_, (best, high) = by_class.items()
             text = f"from {low:.1f} (class {worst}) to {high:.1f} (class {best})"
-            classes.append(_Answer(run, [(text, round(high - low, 6) >= APART)]))
+            classes.append(Answer(run, [(text, round(high - low, 6) >= APART)]))
     return [
-        *_finding(
+        *finding(
             "The larger half of the objects is certified at least as often as the smaller half (PatchCleanser, Figure 11)",
             halves,
         ),
-        *_finding(f"Certified accuracy differs by at least {APART} points between classes (PatchCleanser, Figure 13)", classes),
+        *finding(f"Certified accuracy differs by at least {APART} points between classes (PatchCleanser, Figure 13)", classes),
     ]
 
 
@@ -310,10 +308,10 @@ MULTI_SIZE = "greedy_cutout_multisize"
 
 
 def _strategies(results: pd.DataFrame, trainings: pd.DataFrame) -> list[Finding]:
-    certified = _of(results, "certified")
+    certified = of_metric(results, "certified")
     found = []
     for budget, rows in certified.groupby("budget", sort=False):
-        means = {run: part.groupby("training")["percent"].mean() for run, part in _runs(rows, "training").items()}
+        means = {run: part.groupby("training")["percent"].mean() for run, part in runs_of(rows, "training").items()}
         place = "(Greedy Cutout, Table 3)"
         for greedy in [*SINGLE_SIZE.values(), MULTI_SIZE]:
             answers = []
@@ -321,25 +319,25 @@ def _strategies(results: pd.DataFrame, trainings: pd.DataFrame) -> list[Finding]
                 rivals = values[values.index.isin(RIVALS)]
                 if greedy in values and len(rivals):
                     text = f"{values[greedy]:.1f} against {rivals.max():.1f} ({spoken(str(rivals.idxmax()))})"
-                    answers.append(_Answer(run, [(text, values[greedy] > rivals.max())]))
+                    answers.append(Answer(run, [(text, values[greedy] > rivals.max())]))
             says = "certifies more than Random Cutout, random masks of the certificate and Gutout"
-            found += _finding(f"With {budget} masks, {spoken(greedy)} {says} {place}", answers)
+            found += finding(f"With {budget} masks, {spoken(greedy)} {says} {place}", answers)
         single, grid = SINGLE_SIZE.get(str(budget), ""), f"grid_cutout_{budget}"
         answers = [
-            _Answer(run, [(f"{values[single]:.1f} against {values[grid]:.1f}", abs(values[single] - values[grid]) <= SIMILAR)])
+            Answer(run, [(f"{values[single]:.1f} against {values[grid]:.1f}", abs(values[single] - values[grid]) <= SIMILAR)])
             for run, values in means.items()
             if single in values and grid in values
         ]
         says = f"is within {SIMILAR} points of the exhaustive search over the same masks"
-        found += _finding(f"With {budget} masks, {spoken(single)} {says} {place}", answers)
+        found += finding(f"With {budget} masks, {spoken(single)} {says} {place}", answers)
     costs = trainings.groupby("training")["extra_passes"].mean()
     names = [name for name in [*SINGLE_SIZE.values(), MULTI_SIZE] if name in costs]
     if MULTI_SIZE in names and "greedy_cutout_6x6" in names:
         text = ", ".join(f"{costs[name]:g} ({spoken(name)})" for name in names)
         fewer = costs[MULTI_SIZE] < costs["greedy_cutout_6x6"]
-        found += _finding(
+        found += finding(
             "The search of multi-size greedy takes fewer passes an image than that of single-size greedy 6x6",
-            [_Answer(("passes",), [(text, bool(fewer))])],
+            [Answer(("passes",), [(text, bool(fewer))])],
         )
     return found
 
@@ -347,28 +345,28 @@ def _strategies(results: pd.DataFrame, trainings: pd.DataFrame) -> list[Finding]
 def _training_seeds(results: pd.DataFrame) -> list[Finding]:
     """Multi-size against single-size greedy and Random Cutout, over the seeds of training."""
     found = []
-    for budget, rows in _of(results, "certified").groupby("budget", sort=False):
+    for budget, rows in of_metric(results, "certified").groupby("budget", sort=False):
         order = ["plain", "random_cutout", MULTI_SIZE]
         found += _order(rows, order, f"with {budget} masks, by its mean over seeds,", "Greedy Cutout, Table 1")
         answers = []
-        for run, part in _runs(rows, "training").items():
+        for run, part in runs_of(rows, "training").items():
             by_training = {name: values["percent"] for name, values in part.groupby("training")}
             single = [by_training[name] for name in SINGLE_SIZE.values() if name in by_training]
             if single and MULTI_SIZE in by_training:
                 better = max(single, key=lambda values: values.mean())
                 mean = by_training[MULTI_SIZE].mean()
                 text = f"{mean:.1f} against {better.min():.1f} to {better.max():.1f}"
-                answers.append(_Answer(run, [(text, bool(round(mean - better.min(), 6) >= 0))]))
+                answers.append(Answer(run, [(text, bool(round(mean - better.min(), 6) >= 0))]))
         says = "lies within or above the spread of single-size greedy over seeds"
-        found += _finding(f"With {budget} masks, the mean of multi-size greedy {says} (Greedy Cutout, Table 3)", answers)
+        found += finding(f"With {budget} masks, the mean of multi-size greedy {says} (Greedy Cutout, Table 3)", answers)
     return found
 
 
 def _strategy_budgets(results: pd.DataFrame) -> list[Finding]:
     budgets = sorted(in_order(results["budget"]), key=masks_in)
-    certified = _of(results, "certified")
-    ends = _values(certified, "budget", [budgets[0], budgets[-1]])
-    return _asked(
+    certified = of_metric(results, "certified")
+    ends = values_along(certified, "budget", [budgets[0], budgets[-1]])
+    return asked(
         f"Certified accuracy rises from {budgets[0]} to {budgets[-1]} masks of the certificate (Greedy Cutout, Figure 5)",
         ends,
         lambda values: ~(values.diff() <= 0),
@@ -385,22 +383,22 @@ def _multilabel(points: pd.DataFrame, attackers: pd.DataFrame, areas: pd.DataFra
     moves = {"precision": ("raises", operator.ge), "recall": ("lowers", operator.le)}
     found = []
     for metric, (says, holds) in moves.items():
-        pairs = _values(chosen, "setting", ["undefended", "defended"], metric)
+        pairs = values_along(chosen, "setting", ["undefended", "defended"], metric)
         answers = [
-            _Answer(run, [(f"{100 * without:.1f} to {100 * with_masks:.1f}", holds(with_masks, without))])
+            Answer(run, [(f"{100 * without:.1f} to {100 * with_masks:.1f}", holds(with_masks, without))])
             for run, (without, with_masks) in pairs.items()
         ]
-        found += _finding(f"The defense {says} the {metric} of clean images, or leaves it {place('I')}", answers)
+        found += finding(f"The defense {says} the {metric} of clean images, or leaves it {place('I')}", answers)
     order = ["undefended", "defended", "located", "certified"]
-    by_setting = {run: 100 * values for run, values in _values(areas, "setting", order, "exact").items()}
+    by_setting = {run: 100 * values for run, values in values_along(areas, "setting", order, "exact").items()}
     statement = f"The area under the curve falls: {' > '.join(order[:2])} > certified at one place > certified {place('II')}"
-    found += _asked(statement, by_setting, lambda values: ~(values.diff() >= 0))
+    found += asked(statement, by_setting, lambda values: ~(values.diff() >= 0))
     found += _one_place(chosen, attackers[attackers["threshold"] == attackers["at"]], place("III"))
     trainings = in_order(areas["training"])
-    certified = _values(areas[areas["setting"] == "certified"], "training", trainings, "exact")
+    certified = values_along(areas[areas["setting"] == "certified"], "training", trainings, "exact")
     rising = " < ".join(map(spoken, trainings))
     statement = f"Training on masked images raises the certified area: {rising}"
-    return found + _asked(
+    return found + asked(
         statement, {run: 100 * values for run, values in certified.items()}, lambda values: ~(values.diff() <= 0)
     )
 
@@ -409,14 +407,14 @@ def _one_place(points: pd.DataFrame, attackers: pd.DataFrame, place: str) -> lis
     """What is certified beyond the sum of the labels, for the patch that the masks were made for."""
     own = attackers[(attackers["actual_patch"] == attackers["patch"]) & (attackers["attacker"] == "worst_case")]
     answers = []
-    labels = _runs(points[points["setting"] == "certified"])
-    for run, rows in _runs(own).items():
+    labels = runs_of(points[points["setting"] == "certified"])
+    for run, rows in runs_of(own).items():
         numbers = []
         for metric in ("precision", "recall"):
             alone, together = (100 * each[metric].mean() for each in (labels[run], rows))
             numbers.append((f"{metric} {together:.1f} against {alone:.1f}", round(together - alone, 6) >= 0))
-        answers.append(_Answer(run, numbers))
-    return _finding(
+        answers.append(Answer(run, numbers))
+    return finding(
         f"Knowing that the patch is at one place certifies at least as much as each label by itself {place}", answers
     )
 
@@ -431,53 +429,53 @@ def _bagcert_conditions(conditions: pd.DataFrame) -> list[Finding]:
     for run, percent in _by_seed(conditions).items():
         gain = (percent[STRONG] - percent[WEAK]).round(6)
         ends = dict.fromkeys(f"{end:.1f}" for end in (gain.min(), gain.max()))
-        gains.append(_Answer(run, [(f"{' to '.join(ends)} points more", bool(gain.min() >= 0))]))
-    found = _finding(f"Condition 3.2 certifies at least as many images as condition 3.3 {place}", gains)
-    moves = {CLEAN: ("lower clean", _ends_lower), STRONG: ("higher certified", lambda values: _ends_lower(-values))}
+        gains.append(Answer(run, [(f"{' to '.join(ends)} points more", bool(gain.min() >= 0))]))
+    found = finding(f"Condition 3.2 certifies at least as many images as condition 3.3 {place}", gains)
+    moves = {CLEAN: ("lower clean", ends_lower), STRONG: ("higher certified", lambda values: ends_lower(-values))}
     for metric, (says, holds) in moves.items():
         margins = {
             run: rows.groupby("margin")["percent"].mean().round(6).rename("M {:g}".format)
-            for run, rows in _runs(_of(scorers(conditions), metric), "training").items()
+            for run, rows in runs_of(of_metric(scorers(conditions), metric), "training").items()
         }
-        found += _asked(f"The largest training margin gives {says} accuracy than the smallest {place}", margins, holds)
+        found += asked(f"The largest training margin gives {says} accuracy than the smallest {place}", margins, holds)
     return found
 
 
 def _bagcert_patch_sizes(conditions: pd.DataFrame) -> list[Finding]:
     """How far the paper's one configuration is from the best of all runs on the same dataset, at each size."""
-    certified = scorers(_of(conditions, STRONG))
+    certified = scorers(of_metric(conditions, STRONG))
     squares = [patch for patch in in_order(certified["patch"]) if len(set(size_from_text(patch))) == 1]
     usual = (certified[list(USUAL)] == pd.Series(USUAL)).all(axis=1)
     answers = []
-    for run, own in _runs(certified[usual], "patch").items():
+    for run, own in runs_of(certified[usual], "patch").items():
         rivals = certified[certified["dataset"].isin(own["dataset"])].groupby(["model", "training", "patch"])["percent"].mean()
         numbers = []
         for patch in squares:
             ours, best = own.loc[own["patch"] == patch, "percent"].mean(), rivals.xs(patch, level="patch").max()
             numbers.append((f"{ours:.1f} against {best:.1f} ({patch})", bool(round(best - ours, 6) <= SIMILAR)))
-        answers.append(_Answer(run, numbers))
+        answers.append(Answer(run, numbers))
     statement = f"One configuration is within {SIMILAR} points of the best against squares of every size (BagCert, Figure 3)"
-    return _finding(statement, answers)
+    return finding(statement, answers)
 
 
 def _bagcert_aspect_ratios(conditions: pd.DataFrame) -> list[Finding]:
-    certified, place = _of(conditions, STRONG), "(BagCert, Figure 4)"
+    certified, place = of_metric(conditions, STRONG), "(BagCert, Figure 4)"
     sizes = {patch: size_from_text(patch) for patch in in_order(certified["patch"])}
     wide = [patch for patch, (rows, columns) in sizes.items() if columns >= WIDE * rows]
     bands = certified[(certified["model"].map(smoothing) == "column") & certified["patch"].isin(wide)]
     statement = f"Against short but wide patches, smoothing by columns certifies at most {NOTHING} % {place}"
-    found = _finding(
+    found = finding(
         statement,
         [
-            _Answer(run, [(f"{value:.1f} ({patch})", round(value, 6) <= NOTHING) for patch, value in values.items()])
+            Answer(run, [(f"{value:.1f} ({patch})", round(value, 6) <= NOTHING) for patch, value in values.items()])
             for run, values in _means(bands, "patch").items()
         ],
     )
     lowest = [
-        _Answer(run, [(f"{values.min():.1f} ({values.idxmin()})", round(values.min(), 6) >= ANY_SHAPE)])
+        Answer(run, [(f"{values.min():.1f} ({values.idxmin()})", round(values.min(), 6) >= ANY_SHAPE)])
         for run, values in _means(scorers(certified), "patch").items()
     ]
-    return found + _finding(f"BagCert certifies at least {ANY_SHAPE} % against a patch of any aspect ratio {place}", lowest)
+    return found + finding(f"BagCert certifies at least {ANY_SHAPE} % against a patch of any aspect ratio {place}", lowest)
 
 
 def _bagcert_attacks(attacks: pd.DataFrame) -> list[Finding]:
@@ -488,9 +486,9 @@ def _bagcert_attacks(attacks: pd.DataFrame) -> list[Finding]:
             "certified to attacked": (percent[ATTACKED] - percent[STRONG]).min(),
             "attacked to clean": (percent[CLEAN] - percent[ATTACKED]).min(),
         }
-        answers.append(_Answer(run, [(f"{step:.1f} ({name})", round(step, 6) >= 0) for name, step in least.items()]))
+        answers.append(Answer(run, [(f"{step:.1f} ({name})", round(step, 6) >= 0) for name, step in least.items()]))
     statement = "Certified accuracy <= accuracy under attack <= clean accuracy, by these points at least (BagCert, Figure 7)"
-    return _finding(statement, answers)
+    return finding(statement, answers)
 
 
 def _bagcert_outputs(conditions: pd.DataFrame) -> list[Finding]:
@@ -506,9 +504,9 @@ def _bagcert_outputs(conditions: pd.DataFrame) -> list[Finding]:
                 for ours in [means.loc["heaviside", metric]]
                 for name in others.index
             ]
-            answers.append(_Answer((spoken(in_order(rows.loc[rows["output"] == "heaviside", "model"])[0]),), numbers))
+            answers.append(Answer((spoken(in_order(rows.loc[rows["output"] == "heaviside", "model"])[0]),), numbers))
     statement = "Heaviside scores reach at least the accuracies of the other outputs, by means over seeds (BagCert, Figure 8)"
-    return _finding(statement, answers)
+    return finding(statement, answers)
 
 
 def _bagcert_times(region_times: pd.DataFrame) -> list[Finding]:
@@ -519,21 +517,21 @@ def _bagcert_times(region_times: pd.DataFrame) -> list[Finding]:
     for (dataset, model), own in scorers(totals).groupby(["dataset", "model"], sort=False)["milliseconds"]:
         if dataset in blocks.index:
             times = blocks[dataset] / own.mean()
-            answers.append(_Answer((spoken(model),), [(f"{times:.1f} times", times >= MANY)]))
-    return _finding(f"Smoothing by blocks takes at least {MANY} times as long as BagCert (BagCert, Table 1)", answers)
+            answers.append(Answer((spoken(model),), [(f"{times:.1f} times", times >= MANY)]))
+    return finding(f"Smoothing by blocks takes at least {MANY} times as long as BagCert (BagCert, Table 1)", answers)
 
 
 def _by_seed(frame: pd.DataFrame) -> dict[Run, pd.DataFrame]:
     """Accuracies of each model, a row a training and seed and a column a metric."""
     return {
         run: rows.pivot_table(index=["training", "seed"], columns="metric", values="percent")
-        for run, rows in _runs(frame, "training").items()
+        for run, rows in runs_of(frame, "training").items()
     }
 
 
 def _means(frame: pd.DataFrame, along: str) -> dict[Run, pd.Series]:
     """Means over the seeds along a fact, in its order, for each run."""
-    return {run: rows.groupby(along, sort=False)["percent"].mean() for run, rows in _runs(frame, along).items()}
+    return {run: rows.groupby(along, sort=False)["percent"].mean() for run, rows in runs_of(frame, along).items()}
 
 
 _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
@@ -554,89 +552,16 @@ _ANALYSES: Mapping[str, Callable[..., list[Finding]]] = {
     "bagcert_attacks": _bagcert_attacks,
     "bagcert_outputs": _bagcert_outputs,
     "bagcert_times": _bagcert_times,
+    **smoothing_findings.ANALYSES,
 }
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------------------
 
 
-def _of(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    return results[results["metric"] == metric]
-
-
-def _runs(frame: pd.DataFrame, *along: str) -> dict[Run, pd.DataFrame]:
-    """The rows of each run, in order; runs that differ along some facts or in their seed alone are one."""
-    facts = [fact for fact in FACTS if fact not in ("seed", *along)]
-    told = [fact for fact in facts if fact == "model" or frame[fact].nunique() > 1]
-    return {
-        tuple(_fact(fact, value) for fact, value in zip(facts, values, strict=True) if fact in told): rows
-        for values, rows in frame.groupby(facts, sort=False)
-    }
-
-
 def _by_area(results: pd.DataFrame) -> list[str]:
     return sorted(in_order(results["patch"]), key=patch_area)
 
 
-def _fact(fact: str, value: str) -> str:
-    return f"{fact} {value}" if fact in ("patch", "budget") else spoken(value)
-
-
-def _values(frame: pd.DataFrame, along: str, order: Sequence[str], column: str = "percent") -> dict[Run, pd.Series]:
-    """Means over the seeds along a fact, for each run that has them all; rounded, since a mean is not exact."""
-    means = {run: rows.groupby(along)[column].mean().reindex(order) for run, rows in _runs(frame, along).items()}
-    return {run: values.round(6) for run, values in means.items() if values.notna().all()}
-
-
-# --- where a statement about the values along a run holds --------------------------------------------------------------------
-
-
-def _never_rises(values: pd.Series) -> pd.Series:
-    return ~(values.diff() > 0)
-
-
-def _ends_lower(values: pd.Series) -> pd.Series:
-    holds = values.notna()
-    holds.iloc[-1] = values.iloc[-1] < values.iloc[0]
-    return holds
-
-
-def _falls(values: pd.Series) -> pd.Series:
-    return _never_rises(values) & _ends_lower(values)
-
-
 def _stays(values: pd.Series) -> pd.Series:
     return (values - values.iloc[0]).abs().round(6) <= COST
-
-
-# --- verdicts ----------------------------------------------------------------------------------------------------------------
-
-
-def _asked(statement: str, values: Mapping[Run, pd.Series], holds: Callable[[pd.Series], pd.Series]) -> list[Finding]:
-    return _finding(statement, _answers(values, holds))
-
-
-def _answers(values: Mapping[Run, pd.Series], holds: Callable[[pd.Series], pd.Series]) -> list[_Answer]:
-    """What each run says with its values; one value says nothing."""
-    return [
-        _Answer(run, [(f"{number:.1f} ({name})", held) for (name, number), held in zip(each.items(), holds(each), strict=True)])
-        for run, each in values.items()
-        if len(each) > 1
-    ]
-
-
-def _finding(statement: str, answers: Sequence[_Answer]) -> list[Finding]:
-    """A finding, or none where no run has an answer."""
-    if not answers:
-        return []
-    held = [all(holds for _, holds in answer.numbers) for answer in answers]
-    if len(held) > 1:
-        runs = "runs" if any(len(answer.run) > 1 for answer in answers) else "models"
-        verdict = f"holds for {sum(held)} of {len(held)} {runs}"
-    else:
-        verdict = "holds" if held[0] else "does not hold"
-    evidence = [
-        f"{', '.join(answer.run)}: {', '.join(text if holds else f'{text} (does not hold)' for text, holds in answer.numbers)}"
-        for answer in answers
-    ]
-    return [Finding(statement, verdict, "; ".join(evidence))]

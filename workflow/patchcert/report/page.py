@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from patchcert.report.findings import Finding
 from patchcert.report.results import spoken
+from patchcert.report.terms import ONE_PLACE, ONE_PLACE_NOTE
+from patchcert.report.verdicts import Finding
 
 
 def page(
@@ -47,6 +48,13 @@ def page(
             "",
         ]
     lines += _settings(config, images, target)
+    shown = [finding.statement for statements in found.values() for finding in statements]
+    shown += [text for pair in tables.values() for text in pair] + [caption for caption, _ in figures.values()]
+    if any(ONE_PLACE in text for text in shown):
+        lines.append(
+            "* Two kinds of claim: certified accuracies without a mark are those against every patch of the named size at "
+            f"every place of the image, and those with it are {ONE_PLACE_NOTE}."
+        )
     if target is None:
         lines += [
             "* Near flips, certified but for a label decided by too small a margin, and counted as not certified: "
@@ -118,7 +126,8 @@ def _settings(config: Mapping[str, Any], images: Mapping[str, Mapping[str, int]]
         runs = ", ".join(map(spoken, [*block["models"], *block["trainings"]]))
         place = f" on {spoken(block['dataset'])}" if len(images) > 1 else ""
         masks = f"; mask sets of {_sizes(block['budgets'])}" if "budgets" in block else ""
-        lines.append(f"* Analysis `{name}`{place}: {runs}; patches {_sizes(block['patches'])}{masks}.")
+        noise = f"; noise of sigma {', '.join(f'{sigma:g}' for sigma in block['sigmas'])}" if "sigmas" in block else ""
+        lines.append(f"* Analysis `{name}`{place}: {runs}; patches {_sizes(block['patches'])}{masks}{noise}.")
     percent = f"{100 * config['evaluate']['confidence']:g}"
     lines.append(f"* Brackets and error bars: {percent} % Wilson intervals over the test images.")
     lines.append(f"* Device: {config['device']}; seeds: {', '.join(map(str, sorted(seeds)))}.")

@@ -19,6 +19,8 @@ SHARE = ["percent", "low", "high", "hits", "total"]
 COUNTS = ["near_flips", "passes", "pairs"]
 MULTILABEL = ("points", "areas", "attackers", "classes", "class_points")
 """The tables of :func:`patchcert.evaluation.multilabel.measures`."""
+SMOOTHED = ["sigma", "place", "noise_sides", "samples", "alpha", "largest_norm", "largest_radius"]
+"""What tells certificates of mask smoothing of one run apart, and how far they can reach."""
 OUTPUTS = {"sigmoid": "sigmoid", "softmax": "softmax", "smoothing": "votes"}
 """What the region scores of a model are, where they are not steps, by the last word of its name."""
 Paths = Sequence[str | Path]
@@ -30,9 +32,10 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
     Args:
         files: paths by the name of the frame: ``results``, ``reports`` and those of ``MULTILABEL`` (metrics files), ``times``,
             ``trainings`` (records), ``training_times``, ``conditions`` and ``attacks`` (metrics files of region scorers),
-            ``region_times``, ``ledger``, and ``images`` (a certificate for each of the facts, then
-            the image indexes).
-        facts: ``FACTS`` and ``defense`` of each certificate that is shown.
+            ``region_times``, ``smoothing`` and ``radii`` (metrics files of mask smoothing), ``localisation`` (metrics files of
+            its localisation under attacks), ``ledger``, and ``images`` (a certificate for each of the facts, then the image
+            indexes).
+        facts: ``FACTS`` and ``defense`` of each certificate that is shown, and whatever else tells it from the others.
     """
     shown = pd.DataFrame(facts)
     read: dict[str, Callable[[Paths], pd.DataFrame]] = {
@@ -42,6 +45,11 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "trainings": lambda paths: pd.DataFrame([_training(path) for path in paths]),
         "conditions": lambda paths: scorers(_shown(pd.concat([read_shares(path) for path in paths], ignore_index=True), shown)),
         "attacks": lambda paths: scorers(_shown(pd.concat([read_shares(path) for path in paths], ignore_index=True), shown)),
+        "smoothing": lambda paths: _shown(pd.concat([read_shares(path, SMOOTHED) for path in paths], ignore_index=True), shown),
+        "radii": lambda paths: _shown(pd.concat([read_curves(path, SMOOTHED) for path in paths], ignore_index=True), shown),
+        "localisation": lambda paths: _shown(
+            pd.concat([read_shares(path, ["steps"]) for path in paths], ignore_index=True), shown
+        ),
         "region_times": lambda paths: scorers(pd.concat([read_times(path) for path in paths], ignore_index=True)),
         **{name: partial(_multilabel, name, shown) for name in MULTILABEL},
         "training_times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
@@ -65,26 +73,28 @@ def read_results(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*FACTS, "defense", "metric", *SHARE, *COUNTS])
 
 
-def read_curves(path: str | Path) -> pd.DataFrame:
-    """Long form of a detector's metrics, one row a run and threshold.
+def read_curves(path: str | Path, also: Sequence[str] = ()) -> pd.DataFrame:
+    """Long form of the metrics of a defense with a curve, one row a run and point of its curve.
 
-    The columns are ``FACTS``, ``defense``, ``threshold``, and the counts ``clean``, ``certified``, ``alerts`` and ``total``.
+    The columns are ``FACTS``, ``defense``, the facts in ``also``, and those of the curve: of a detector ``threshold`` and the
+    counts ``clean``, ``certified``, ``alerts`` and ``total``, of mask smoothing ``radius`` and ``percent``.
     """
     runs = [
-        pd.DataFrame(run["curve"]).assign(**{fact: run[fact] for fact in [*FACTS, "defense"]})
+        pd.DataFrame(run["curve"]).assign(**{fact: run[fact] for fact in [*FACTS, "defense", *also]})
         for run in read_json(path)["runs"]
     ]
     return pd.concat(runs, ignore_index=True)
 
 
-def read_shares(path: str | Path) -> pd.DataFrame:
-    """Long form of the metrics of region scorers, one row a run, patch and metric.
+def read_shares(path: str | Path, also: Sequence[str] = ("margin",)) -> pd.DataFrame:
+    """Long form of metrics that are shares, one row a run and metric.
 
-    The columns are ``FACTS``, ``defense``, ``metric``, the fields of :class:`patchcert.metrics.Share`, and ``margin``, the M
-    that the run was trained for, if any.
+    The columns are ``FACTS``, ``defense``, the facts in ``also``, ``metric``, and the fields of
+    :class:`patchcert.metrics.Share`, of which those of a share of no image are NaN. ``margin`` is the M that a region scorer
+    was trained for, if any.
     """
     rows = [
-        {fact: run[fact] for fact in [*FACTS, "defense", "margin"]} | {"metric": metric} | found
+        {fact: run[fact] for fact in [*FACTS, "defense", *also]} | {"metric": metric} | found
         for run in read_json(path)["runs"]
         for metric, found in run.items()
         if isinstance(found, dict)
@@ -155,8 +165,9 @@ def read_images(certificates: Paths, facts: Sequence[Mapping[str, Any]], indexes
 
 
 def _shown(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of some certificates, in the order of these."""
-    return facts.assign(order=range(len(facts))).merge(table, how="inner", sort=False).sort_values("order", kind="stable")
+    """The rows of some certificates, in the order of these; facts that the table does not have tell none of them apart."""
+    wanted = facts[[fact for fact in facts if fact in table]].drop_duplicates()
+    return wanted.assign(order=range(len(wanted))).merge(table, how="inner", sort=False).sort_values("order", kind="stable")
 
 
 def in_order(values: pd.Series) -> list[str]:

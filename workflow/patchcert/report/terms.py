@@ -12,6 +12,12 @@ from patchcert.masks import Size, size_from_text
 ACCURACIES = {"defended_clean": "clean", "certified": "certified"}
 """The accuracies of a defended classifier, by the name that results have."""
 
+ONE_PLACE = "†"
+"""What marks certified accuracies that are not those against every patch at every place of the image."""
+
+ONE_PLACE_NOTE = f"{ONE_PLACE} at one given place; on attacked images no bound against all attackers (docs/mask_smoothing.md)"
+"""What the mark means, for readers."""
+
 _COUNTS = {2: "two", 3: "three", 4: "four"}
 
 

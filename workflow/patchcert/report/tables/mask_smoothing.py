@@ -1,0 +1,60 @@
+"""The table of mask smoothing on attacked images, beside the defenses that its paper compares it with."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from patchcert.report.cells import PAPERS, cell, named
+from patchcert.report.published import in_table, side_by_side
+from patchcert.report.results import in_order
+from patchcert.report.smoothing import ATTACKED, CLEAN, EMPIRICAL, EVERYWHERE, ONE_ATTACK, PAPER, UNRESTRICTED, paper_dataset
+from patchcert.report.terms import ONE_PLACE
+
+TABLE = "Table 1"
+RUN = ["dataset", "model", "training", "seed", "patch"]
+SHOWN = {CLEAN: EMPIRICAL, ATTACKED: UNRESTRICTED}
+"""The metric that counts where the mask is found in clean images, and where it is found in attacked ones."""
+
+
+def make(smoothing: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accuracy on clean images and what is certified, a row a defense, with what the certificate is about.
+
+    Counterpart of Table 1 of the mask-guided randomized smoothing paper, whose rows stand below ours.
+
+    Args:
+        smoothing: shares by certificate and ``metric``, as :mod:`patchcert.report.smoothing` describes them; of the places,
+            ``clean`` and ``attacked`` are shown.
+        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+
+    Returns:
+        The long table, and the compact one with ``percent [low, high]`` cells.
+    """
+    table = smoothing[smoothing["metric"] == smoothing["place"].map(SHOWN)]
+    compact = []
+    for facts, part in table.groupby([*RUN, "sigma"], sort=False):
+        *run, sigma = facts
+        by_place = part.set_index("place")
+        compact.append(
+            {"defense": f"mask smoothing, sigma {sigma:g}", "source": "here"}
+            | named(dict(zip(RUN, run, strict=True)), table)
+            | {"clean, %": cell(by_place.loc[CLEAN]), "certified, %": f"{cell(by_place.loc[ATTACKED])} {ONE_PLACE}"}
+            | {"what is certified": ONE_ATTACK}
+        )
+    for dataset in dict.fromkeys(paper_dataset(ledger, name) for name in in_order(table["dataset"])):
+        compact += _published(ledger, dataset)
+    return table, pd.DataFrame(compact)
+
+
+def _published(ledger: pd.DataFrame, dataset: str) -> list[dict[str, str]]:
+    rows = in_table(ledger, TABLE, dataset, paper=PAPER)
+    own = set(rows.loc[rows["defense"] == "mask_smoothing", "row"])
+    found = []
+    for row in side_by_side(rows, ["defended_clean", "certified", UNRESTRICTED]).itertuples():
+        ours = row.row in own
+        certified = f"{row.unrestricted:.1f} {ONE_PLACE}" if ours else f"{row.certified:.1f}"
+        found.append(
+            {"defense": "mask smoothing" if ours else row.name, "source": f"{PAPERS[PAPER]} {TABLE}, {dataset}"}
+            | {"clean, %": f"{row.defended_clean:.1f}", "certified, %": certified}
+            | {"what is certified": ONE_ATTACK if ours else EVERYWHERE}
+        )
+    return found
