@@ -10,6 +10,7 @@ from patchcert import InputError
 from patchcert.datasets.sources import read_sources
 from patchcert.models.names import split
 from patchcert.provenance import code_digest, settings_sha256
+from patchcert.report.terms import ONE_PLACE_NOTE
 from patchcert.study.config import complete, products, settings_of
 
 try:
@@ -66,8 +67,8 @@ NO_MASKS = "none"
 
 MASKING_NOTHING = ("bagcert", "mask_smoothing", "localisation")
 
-PLACES = {"smoothing_places": ["center", "grad_cam"], "smoothing_attacked": ["clean", "attacked"]}
-"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone."""
+PLACES = {"smoothing_places": ["center", "grad_cam"], "smoothing_attacked": ["center", "clean", "attacked"]}
+"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone; what is located is held against it."""
 
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 
@@ -139,7 +140,9 @@ def analysis_facts(name, defense="double_masking"):
 def further_facts(name, defense, block, training):
     """What else tells the certificates of a run against one patch apart, or has to be known of them."""
     if defense == "localisation":
-        return [{"steps": steps, "shown": f"steps-{steps}"} for steps in config["defenses"]["mask_smoothing"]["attack_strengths"]]
+        return [
+            {"steps": steps, "shown": f"steps-{steps}"} for steps in config["defenses"]["mask_smoothing"]["attack_strengths"]
+        ]
     if defense != "mask_smoothing":
         return [{}]
     sides = " to ".join(map(str, dict.fromkeys(config["trainings"][training].get("noise_sides", []))))
@@ -552,6 +555,21 @@ TABLES = {
         "reads": ["training_times"],
         "analysis": "strategies",
     },
+    "mask_smoothing": {
+        "caption": f"Mask smoothing that finds the patch itself, beside other defenses as published (Table 1 of the mask-guided randomized smoothing paper, MRS; full-size networks). Clean: the smoothed answer is right on images without a patch. Certified, of mask smoothing: right on attacked images, whatever the mask shows, and the mask covers the patch; of the others, every patch at every place. These are not the same claim. {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing", "ledger"],
+        "analysis": "smoothing_attacked",
+    },
+    "smoothing_places": {
+        "caption": f"Mask smoothing with the mask at a given place: right answers without noise and under noise, and the certified R-accuracy at radius 0 and at the norm from which any content of the mask is certified; where the largest radius that the samples allow is below this norm, the latter is 0 (Figure 2 of the mask-guided randomized smoothing paper). {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing"],
+        "analysis": "smoothing_places",
+    },
+    "localisation": {
+        "caption": "Where mask smoothing finds the patch of an attack of so many gradient steps at each of its random places, of which the one with the greatest loss is kept. The attack succeeds where it turns a right answer, and the share is of the images with one. The four outcomes of localisation are shares of all images. Empirical: other attacks may do better.",
+        "reads": ["localisation"],
+        "analysis": "smoothing_localisation",
+    },
 }
 FIGURES = {
     "mask_set": {
@@ -672,6 +690,36 @@ FIGURES = {
         "reads": ["class_points"],
         "analysis": "multilabel",
     },
+    "smoothing_places": {
+        "caption": f"Certified R-accuracy † of mask smoothing with the mask at the image centre, and at the place with the highest Grad-CAM activation, by the noise's standard deviation. From the solid line on any content of the mask is certified (points, with intervals); the dotted line is the paper's R, the number of pixels (Figures 2b, 2c, 2e and 2f of the mask-guided randomized smoothing paper; diamonds are its values, those for CIFAR-10 beside other small images). {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing", "radii", "ledger"],
+        "analysis": "smoothing_places",
+    },
+    "smoothing_attacked": {
+        "caption": f"Certified R-accuracy † of mask smoothing on the images of one attack, which count where the answer is right and the mask that was found covers the patch. Dashed: the smoothed answer is right, without a certificate; dotted: the classifier without the defense on the same images (Figures 2a and 2d of the mask-guided randomized smoothing paper). {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing", "radii", "ledger"],
+        "analysis": "smoothing_attacked",
+    },
+    "smoothing_mask_sizes": {
+        "caption": f"Certified R-accuracy † of mask smoothing with ever larger masks at the image centre. A larger mask also takes a larger radius to certify any content; a point stands where the samples allow one (Figure 3 of the mask-guided randomized smoothing paper). {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing", "radii", "ledger"],
+        "analysis": "smoothing_mask_sizes",
+    },
+    "smoothing_trainings": {
+        "caption": f"Certified R-accuracy † of networks that were trained on noise in squares of different sizes, a panel a mask size (Figure 4 of the mask-guided randomized smoothing paper). {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing", "radii"],
+        "analysis": "smoothing_trainings",
+    },
+    "smoothing_noise": {
+        "caption": f"Certified R-accuracy † under noise up to many times as strong as in training. Left: the radii that it reaches, on a logarithmic axis; right: the same curves over radius / sigma, where all end at one place, so that their heights tell what strong noise costs (Figure 5 of the mask-guided randomized smoothing paper). {ONE_PLACE_NOTE}.",
+        "reads": ["smoothing", "radii", "ledger"],
+        "analysis": "smoothing_noise",
+    },
+    "localisation": {
+        "caption": "What localisation makes of attacked images, by the strength of the attack: only where the mask covers the patch can anything be certified. The line is how often the attack turns a right answer, of the images with one.",
+        "reads": ["localisation"],
+        "analysis": "smoothing_localisation",
+    },
 }
 
 MULTILABEL_FRAMES = ["points", "areas", "attackers", "classes", "class_points"]
@@ -694,6 +742,12 @@ FINDINGS = {
         "bagcert_attacks": ["attacks"],
         "bagcert_outputs": ["conditions"],
         "bagcert_times": ["region_times"],
+        "smoothing_places": ["smoothing", "radii"],
+        "smoothing_attacked": ["smoothing"],
+        "smoothing_mask_sizes": ["smoothing"],
+        "smoothing_trainings": ["radii"],
+        "smoothing_noise": ["smoothing"],
+        "smoothing_localisation": ["localisation"],
         "strategies": ["results", "trainings"],
         "training_seeds": ["results"],
         "strategy_budgets": ["results"],
@@ -715,7 +769,9 @@ def report_inputs(item):
     """The files behind a table, figure or finding, by the frame that is read from them."""
     facts, metrics = facts_shown(item), metrics_of(item.get("analysis", GRID))
     files = {
-        "results": [path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel", *MASKING_NOTHING)],
+        "results": [
+            path for defense, path in metrics.items() if defense not in ("minority_reports", "multilabel", *MASKING_NOTHING)
+        ],
         "reports": [path for defense, path in metrics.items() if defense == "minority_reports"],
         **{frame: [path for defense, path in metrics.items() if defense == "multilabel"] for frame in MULTILABEL_FRAMES},
         "conditions": [path for defense, path in metrics.items() if defense == "bagcert"],

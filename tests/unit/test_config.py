@@ -233,8 +233,8 @@ TRAINING_KEYS = (
 NAME = "write a name in lower-case letters, digits and underscores, for example"
 NUMBER = "write a number (YAML takes 1.0e-3 for one, and 1e-3 for a text), for example"
 MODELS = (
-    "write small_resnetv2, small_convnext, small_vit, small_resmlp, cifar_resnet18, small_block_smoothing, small_column_smoothing, "
-    "small_bagcert_rf5, small_bagcert_sigmoid_rf5, small_bagcert_softmax_rf5, bagcert_cifar10_rf5, "
+    "write small_resnetv2, small_convnext, small_vit, small_resmlp, cifar_resnet18, small_block_smoothing, "
+    "small_column_smoothing, small_bagcert_rf5, small_bagcert_sigmoid_rf5, small_bagcert_softmax_rf5, bagcert_cifar10_rf5, "
     "bagcert_cifar10_sigmoid_rf5, bagcert_cifar10_softmax_rf5 to 13, "
     'bagcert_imagenet_rf17, 25 or 29, or timm\'s full name, architecture.tag, for example "small_resnetv2"'
 )
