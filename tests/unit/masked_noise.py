@@ -55,6 +55,7 @@ def certified(
     reached = [left for radius, left in parts if radius * facts["largest_radius"] <= facts["largest_norm"]]
     metrics = {"undefended": 97.5, "empirical": min(100, answered + 2.5)} | others
     metrics |= {"answered": answered, "unrestricted": round(4 * answered * reached[-1]) / 4}
+    metrics |= {"rescued": round(3 * answered * reached[-1]) / 4}
     return shares(facts, **metrics), curve(facts, answered, parts)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from patchcert import InputError
@@ -41,6 +42,11 @@ def share(hits: ArrayLike, confidence: float = 0.95) -> Share:
     count, total = int(values.sum()), len(values)
     interval = binomtest(count, total).proportion_ci(confidence_level=confidence, method="wilson")
     return Share(100 * count / total, 100 * float(interval.low), 100 * float(interval.high), count, total)
+
+
+def share_if_any(hits: NDArray[np.bool_], confidence: float = 0.95) -> Share:
+    """As :func:`share`, and a share of NaN where there is no image."""
+    return share(hits, confidence) if len(hits) else Share(math.nan, math.nan, math.nan, 0, 0)
 
 
 def accuracies(records: pd.DataFrame, confidence: float = 0.95) -> dict[str, dict[str, float] | int]:

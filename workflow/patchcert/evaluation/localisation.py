@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchcert.localisation import Locations, Outcome, covered
-from patchcert.metrics import Share, share
+from patchcert.metrics import share_if_any
 
 
 def records(
@@ -69,5 +68,4 @@ def measures(records: pd.DataFrame, confidence: float) -> dict[str, Any]:
         "ambiguous": (outcome == Outcome.AMBIGUOUS).to_numpy(),
         "covered_if_succeeded": hit[succeeded],
     }
-    none = Share(math.nan, math.nan, math.nan, 0, 0)
-    return {name: (share(each, confidence) if len(each) else none)._asdict() for name, each in shares.items()}
+    return {name: share_if_any(each, confidence)._asdict() for name, each in shares.items()}

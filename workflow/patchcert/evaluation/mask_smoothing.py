@@ -26,7 +26,7 @@ from patchcert.defenses.mask_smoothing import (
 )
 from patchcert.localisation import Outcome
 from patchcert.masks import Size
-from patchcert.metrics import share
+from patchcert.metrics import share, share_if_any
 
 OUTCOMES = {"located": Outcome.LOCATED, "undisturbed": Outcome.UNDISTURBED, "ambiguous": Outcome.AMBIGUOUS}
 
@@ -100,9 +100,10 @@ def measures(records: pd.DataFrame, confidence: float) -> dict[str, Any]:
 
     Returns:
         As the fields of :class:`patchcert.metrics.Share`: ``undefended`` and ``empirical`` (right answers), ``answered`` and
-        ``unrestricted`` (the certified R-accuracy at 0 and at ``largest_norm``), ``covered``, and a share for each outcome of
-        the localisation; ``largest_norm`` and ``largest_radius``; and ``curve``, the certified R-accuracy in per cent from each
-        ``radius`` on, up to the next.
+        ``unrestricted`` (the certified R-accuracy at 0 and at ``largest_norm``), ``rescued`` (the latter of the images alone
+        that the base classifier gets wrong without the defense; NaN where there is none), ``covered``, and a share for each
+        outcome of the localisation; ``largest_norm`` and ``largest_radius``; and ``curve``, the certified R-accuracy in per
+        cent from each ``radius`` on, up to the next.
     """
     radii, labels = records["counted_radius"].to_numpy(), records["label"]
     norm = float(records["largest_norm"].iloc[0])
@@ -115,7 +116,9 @@ def measures(records: pd.DataFrame, confidence: float) -> dict[str, Any]:
         **{name: records["outcome"] == outcome for name, outcome in OUTCOMES.items()},
     }
     turns = turning_points(radii)
-    return {name: share(np.asarray(each, dtype=bool), confidence)._asdict() for name, each in hits.items()} | {
+    shares = {name: share(np.asarray(each, dtype=bool), confidence) for name, each in hits.items()}
+    shares["rescued"] = share_if_any((radii > norm)[records["undefended"] != labels], confidence)
+    return {name: each._asdict() for name, each in shares.items()} | {
         "largest_norm": norm,
         "largest_radius": float(records["largest_radius"].iloc[0]),
         "curve": [

@@ -21,8 +21,9 @@ PAPER = "mask_guided_randomized_smoothing"
 COUNTERPART = "cifar10"
 """The dataset whose published values stand beside ours where the paper has none of our own dataset."""
 
-UNDEFENDED, EMPIRICAL, ANSWERED, UNRESTRICTED = "undefended", "empirical", "answered", "unrestricted"
-"""Accuracies of the frame: without noise, under noise, with a radius above 0, and with one that any content needs."""
+UNDEFENDED, EMPIRICAL, ANSWERED, UNRESTRICTED, RESCUED = "undefended", "empirical", "answered", "unrestricted", "rescued"
+"""Accuracies of the frame: without noise, under noise, with a radius above 0, and with one that any content needs, of all
+images and of those alone that are wrong without the defense."""
 
 CENTER, GRAD_CAM, CLEAN, ATTACKED = "center", "grad_cam", "clean", "attacked"
 PLACES = {

@@ -7,11 +7,22 @@ import pandas as pd
 from patchcert.report.cells import PAPERS, cell, named
 from patchcert.report.published import in_table, side_by_side
 from patchcert.report.results import in_order
-from patchcert.report.smoothing import ATTACKED, CLEAN, EMPIRICAL, EVERYWHERE, ONE_ATTACK, PAPER, UNRESTRICTED, paper_dataset
+from patchcert.report.smoothing import (
+    ATTACKED,
+    CLEAN,
+    EMPIRICAL,
+    EVERYWHERE,
+    ONE_ATTACK,
+    PAPER,
+    RESCUED,
+    UNRESTRICTED,
+    paper_dataset,
+)
 from patchcert.report.terms import ONE_PLACE
 
 TABLE = "Table 1"
 RUN = ["dataset", "model", "training", "seed", "patch"]
+TURNED = "certified of those that the attack turned, %"
 SHOWN = {CLEAN: EMPIRICAL, ATTACKED: UNRESTRICTED}
 """The metric that counts where the mask is found in clean images, and where it is found in attacked ones."""
 
@@ -29,15 +40,22 @@ def make(smoothing: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, p
     Returns:
         The long table, and the compact one with ``percent [low, high]`` cells.
     """
-    table = smoothing[smoothing["metric"] == smoothing["place"].map(SHOWN)]
+    rescued = (smoothing["metric"] == RESCUED) & (smoothing["place"] == ATTACKED)
+    table = smoothing[(smoothing["metric"] == smoothing["place"].map(SHOWN)) | rescued]
     compact = []
     for facts, part in table.groupby([*RUN, "sigma"], sort=False):
         *run, sigma = facts
-        by_place = part.set_index("place")
+        turned = part[part["metric"] == RESCUED].iloc[0]
+        by_place = part[part["metric"] != RESCUED].set_index("place")
         compact.append(
             {"defense": f"mask smoothing, sigma {sigma:g}", "source": "here"}
             | named(dict(zip(RUN, run, strict=True)), table)
             | {"clean, %": cell(by_place.loc[CLEAN]), "certified, %": f"{cell(by_place.loc[ATTACKED])} {ONE_PLACE}"}
+            | {
+                "certified of those that the attack turned, %": f"{cell(turned)} {ONE_PLACE}"
+                if turned["total"]
+                else "none turned"
+            }
             | {"what is certified": ONE_ATTACK}
         )
     for dataset in dict.fromkeys(paper_dataset(ledger, name) for name in in_order(table["dataset"])):
@@ -55,6 +73,7 @@ def _published(ledger: pd.DataFrame, dataset: str) -> list[dict[str, str]]:
         found.append(
             {"defense": "mask smoothing" if ours else row.name, "source": f"{PAPERS[PAPER]} {TABLE}, {dataset}"}
             | {"clean, %": f"{row.defended_clean:.1f}", "certified, %": certified}
+            | {TURNED: ""}
             | {"what is certified": ONE_ATTACK if ours else EVERYWHERE}
         )
     return found
