@@ -71,7 +71,7 @@ def test_frames_are_read_from_metrics_files(tmp_path: Path) -> None:
     assert set(found["smoothing"]["place"]) == set(found["radii"]["place"]) == {"center"}
     assert set(found["smoothing"]) - {"order"} == {*FACTS, "defense", *SMOOTHED, "metric", *SHARE}
     assert set(found["radii"]) - {"order"} == {*FACTS, "defense", *SMOOTHED, "radius", "percent"}
-    assert found["smoothing"]["metric"].tolist() == 2 * ["undefended", "empirical", "answered", "unrestricted"]
+    assert found["smoothing"]["metric"].tolist() == 2 * ["undefended", "empirical", "answered", "unrestricted", "rescued"]
     assert found["radii"]["percent"].tolist() == pytest.approx(2 * [90.0, 89.1, 88.2, 86.4, 0.0])
 
 
@@ -281,7 +281,8 @@ def test_a_table_is_as_it_was(
 
 def test_the_table_of_defenses_tells_the_claims_apart() -> None:
     table, compact = mask_smoothing.make(made.ATTACKED["smoothing"], LEDGER)
-    assert set(zip(table["place"], table["metric"], strict=True)) == {("clean", "empirical"), ("attacked", "unrestricted")}
+    shown = {("clean", "empirical"), ("attacked", "unrestricted"), ("attacked", "rescued")}
+    assert set(zip(table["place"], table["metric"], strict=True)) == shown
     ours = compact["defense"].str.startswith("mask smoothing")
     assert ours.sum() == 4
     assert (compact["certified, %"].str.contains(ONE_PLACE) == ours).all()
@@ -289,7 +290,17 @@ def test_the_table_of_defenses_tells_the_claims_apart() -> None:
     assert compact.loc[~ours, "what is certified"].unique().tolist() == ["every patch, every place"]
     # 99 % of 74.25, in whole images
     assert [text.split(" [")[0] for text in compact.iloc[1][["clean, %", "certified, %"]]] == ["94.8", "73.5"]
+    turned = compact["certified of those that the attack turned, %"]
+    assert turned.iloc[1].startswith("55.2 [")
     assert compact.iloc[-1]["certified, %"] == f"71.8 {ONE_PLACE}"
+
+
+def test_an_attack_that_turned_nothing_is_said_to_have() -> None:
+    table = made.ATTACKED["smoothing"].copy()
+    table.loc[table["metric"] == "rescued", ["percent", "total"]] = [float("nan"), 0]
+    _, compact = mask_smoothing.make(table, LEDGER)
+    ours = compact["source"] == "here"
+    assert set(compact.loc[ours, "certified of those that the attack turned, %"]) == {"none turned"}
 
 
 # --- findings ----------------------------------------------------------------------------------------------------------------
