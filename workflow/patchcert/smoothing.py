@@ -135,8 +135,8 @@ class _Noise(NamedTuple):
         """
         # one stream for all samples of a phase: a seed of its own for each block would let two of them be alike by chance
         generator = torch.Generator(pixels.device).manual_seed(int(settings_sha256([self.seed, name, PHASES[phase]])[:15], 16))
-        # memory that stays where it is: what is taken and given back between forward passes can move theirs, which the C library
-        # then has to ask the system for again
+        # memory that stays where it is: what is taken and given back between forward passes can move theirs, and then the C
+        # library asks the system for it again
         noise = torch.empty((BLOCK, *pixels.shape), device=pixels.device)
         for start in range(0, self.samples[phase], BLOCK):
             noise.normal_(generator=generator).mul_(self.sigma).add_(pixels)
