@@ -34,8 +34,10 @@ from patchcert.receptive_field import checked_boxes
 LOG = logging.getLogger(__name__)
 
 PHASES = ("selection", "estimation")
-BLOCK = 64
+BLOCK = 512
 """Samples whose noise is drawn at once. Another number makes other noise of the same generator."""
+COUNTED_AT_ONCE = 4096
+"""Answers that are counted together: a processor takes longer to start on a count than to make it."""
 
 
 class Counts(NamedTuple):
@@ -127,12 +129,18 @@ class _Noise(NamedTuple):
     seed: int
 
     def blocks(self, pixels: torch.Tensor, name: str, phase: int) -> Iterator[torch.Tensor]:
-        """Noisy copies of an image's pixels, float32 [3, h, w], in one phase, at most ``BLOCK`` at a time."""
+        """Noisy copies of an image's pixels, float32 [3, h, w], in one phase, at most ``BLOCK`` at a time.
+
+        The next ones are written over them.
+        """
         # one stream for all samples of a phase: a seed of its own for each block would let two of them be alike by chance
         generator = torch.Generator(pixels.device).manual_seed(int(settings_sha256([self.seed, name, PHASES[phase]])[:15], 16))
+        # memory that stays where it is: what is taken and given back between forward passes can move theirs, and then the C
+        # library asks the system for it again
+        noise = torch.empty((BLOCK, *pixels.shape), device=pixels.device)
         for start in range(0, self.samples[phase], BLOCK):
-            noise = torch.randn((BLOCK, *pixels.shape), generator=generator, device=pixels.device)
-            yield pixels + self.sigma * noise[: self.samples[phase] - start]
+            noise.normal_(generator=generator).mul_(self.sigma).add_(pixels)
+            yield noise[: self.samples[phase] - start]
 
 
 class _Sampler:
@@ -191,7 +199,7 @@ class _Sampler:
             for phase in range(len(PHASES)):
                 for noisy in noise.blocks(pixels, name, phase):
                     # a normalisation looks at each pixel by itself, so that only those in the box need it anew
-                    yield _Part(image, phase, self._normalisation.of_unit(noisy))
+                    yield _Part(image, phase, noisy.copy_(self._normalisation.of_unit(noisy)))
 
     def _classify(self, shown: torch.Tensor, owners: torch.Tensor, tally: _Tally) -> None:
         """Count the answers of a batch, in smaller parts from where the device's memory is exhausted on."""
@@ -217,9 +225,12 @@ class _Tally:
         self._images, self._device = images, device
         self._counts = torch.empty(0)
         self._finite = torch.ones((), dtype=torch.bool, device=device)
+        self._owners = torch.empty(COUNTED_AT_ONCE, dtype=torch.int64, device=device)
+        self._logits = torch.empty(0)
+        self._waiting = 0
 
     def add(self, owners: torch.Tensor, logits: torch.Tensor) -> None:
-        """Count the answers that logits [b, C] give."""
+        """Count the answers that logits [b, C] give, now or before they are read."""
         if logits.ndim != 2 or logits.shape[1] < 2:
             raise InputError(
                 f"the classifier gave outputs of shape {tuple(logits.shape)}; it must give logits of two classes or more"
@@ -227,6 +238,17 @@ class _Tally:
         classes = logits.shape[1]
         if not len(self._counts):
             self._counts = torch.zeros((2 * self._images, classes), dtype=torch.int64, device=self._device)
+            self._logits = torch.empty((COUNTED_AT_ONCE, classes), device=self._device)
+        for part, said in zip(owners.split(COUNTED_AT_ONCE), logits.split(COUNTED_AT_ONCE), strict=True):
+            if self._waiting + len(part) > COUNTED_AT_ONCE:
+                self._count()
+            place = slice(self._waiting, self._waiting + len(part))
+            self._owners[place], self._logits[place], self._waiting = part, said, place.stop
+
+    def _count(self) -> None:
+        owners, logits = self._owners[: self._waiting], self._logits[: self._waiting]
+        self._waiting = 0
+        classes = logits.shape[1]
         self._finite &= logits.isfinite().all()
         # where a logit is NaN no class is the highest; such counts are refused when they are read
         labels = answers(logits).clamp(max=classes - 1)
@@ -238,6 +260,7 @@ class _Tally:
         Raises:
             InputError: a logit was not finite.
         """
+        self._count()
         if not self._finite:
             raise InputError("the classifier gave a logit that is not finite; no label can be read from it")
         counts: NDArray[np.int64] = self._counts.view(self._images, 2, -1).cpu().numpy()

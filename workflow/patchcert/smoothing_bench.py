@@ -68,8 +68,8 @@ NUMBERS = {
     "mask": (5, "side of the mask"),
     "classes": (10, "classes"),
     "images": (2, "images"),
-    "samples": (4096, "samples an image"),
-    "rounds": (9, "times that each is measured"),
+    "samples": (1024, "samples an image"),
+    "rounds": (31, "times that each is measured"),
 }
 """The options that are whole numbers."""
 
