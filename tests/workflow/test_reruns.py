@@ -76,6 +76,28 @@ EVALUATED_ATTACKS = Counter(["evaluate_attacks/bagcert_attacks/attacks", "figure
 ATTACKS = EVALUATED_ATTACKS | Counter({"attack_regions": 2})
 ATTACK_EXAMPLE = once("figure", "bagcert_attack_example")
 REGION_TIMES = Counter(["time_regions", "table/defenses"]) | PAGE
+CURVES = once("figure", "smoothing_places smoothing_attacked")
+TABLES_OF_NOISE = once("table", "mask_smoothing smoothing_places")
+EVALUATED_NOISE = (
+    Counter([f"evaluate/{name}/mask_smoothing" for name in ("smoothing_places", "smoothing_attacked")])
+    | TABLES_OF_NOISE
+    | CURVES
+    | PAGE
+)
+CERTIFIED_NOISE = EVALUATED_NOISE | Counter({"certify_smoothing/mask_smoothing": 4})
+SAMPLED = CERTIFIED_NOISE | Counter({"sample_noise": 4})
+EVALUATED_PLACES = (
+    Counter(["evaluate/smoothing_localisation/localisation"]) | once("table", "localisation") | once("figure", "localisation") | PAGE
+)
+LOCATED = EVALUATED_PLACES | Counter({"locate/localisation": 2})
+SMOOTHED = SAMPLED | LOCATED | Counter({"restore_images": 3, "attack_images": 2})
+"""All that is asked of the classifier that was trained with noise."""
+ATTACKED_NOISE = (
+    LOCATED
+    | Counter({"attack_images": 2, "restore_images": 2, "sample_noise": 1, "certify_smoothing/mask_smoothing": 1})
+    | Counter(["evaluate/smoothing_attacked/mask_smoothing", "table/mask_smoothing", "figure/smoothing_attacked"])
+)
+"""What depends on the attacked images."""
 FIGURE_OF_PAIRS = once("figure", "mask_set")
 TRAINING_CURVES = once("figure", "training_curves")
 TABLE_OF_TIMES = once("table", "inference_times")
@@ -95,6 +117,7 @@ FIGURES_OF_METRICS = Counter(name for name in METRICS if name.startswith("figure
 FIGURES = FIGURES_OF_METRICS | FIGURES_OF_IMAGES | FIGURE_OF_PAIRS | TRAINING_CURVES | MASKED_IMAGES
 FIGURES |= once("figure", "precision_recall class_curves") | CERTIFICATION_HISTOGRAMS
 FIGURES |= once("figure", "bagcert_conditions bagcert_patch_sizes bagcert_attacks") | ATTACK_EXAMPLE
+FIGURES |= CURVES | once("figure", "localisation")
 TIMES = Counter(["time_inference"]) | TABLE_OF_TIMES | SHOWN["mask_budgets"] | SHOWN["defenses"] | PAGE
 CHALLENGER = Counter({"certify/challenger": 2}) | CHALLENGER_METRICS
 MINORITY_REPORTS = Counter({"certify/minority_reports": 2}) | MINORITY_REPORTS_METRICS
@@ -107,7 +130,9 @@ PREDICTIONS_OF_DIGITS = (
     | MINORITY_REPORTS
     | METRICS
 )
-TRAININGS_OF_DIGITS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS_OF_DIGITS | TIMES
+SMOOTHING_RUN = SMOOTHED | Counter(["train"]) | TRAINING_CURVES
+MASKED_RUNS = Counter({"train": 4}) | TRAINING_CURVES | TRAINED | TRAINING_TIMES | PREDICTIONS_OF_DIGITS | TIMES
+TRAININGS_OF_DIGITS = both(MASKED_RUNS, SMOOTHING_RUN)
 PREDICTIONS = both(PREDICTIONS_OF_DIGITS, PREDICTED_LABELS)
 MULTILABEL_RUN = PREDICTED_LABELS | Counter(["train"]) | TRAINING_CURVES
 REGION_RUN = PREDICTED_REGIONS | ATTACKS | ATTACK_EXAMPLE | REGION_TIMES | Counter(["train"]) | TRAINING_CURVES
@@ -143,6 +168,14 @@ LEFT_TO_BAGCERT = (
     | PAGE
 )
 """With a second output function; of what is timed, the bare run has the metrics and the times already."""
+SHOWN_BY_SMOOTHING = once("figure", "smoothing_mask_sizes smoothing_trainings smoothing_noise")
+LEFT_TO_SMOOTHING = (
+    Counter([f"evaluate/{name}/mask_smoothing" for name in ("smoothing_mask_sizes", "smoothing_trainings", "smoothing_noise")])
+    | Counter({"sample_noise": 3, "certify_smoothing/mask_smoothing": 3})
+    | SHOWN_BY_SMOOTHING
+    | PAGE
+)
+"""With two more masks and another deviation; one mask of each analysis the bare run has already."""
 
 
 def test_nothing_changed_plans_nothing(finished):
@@ -165,6 +198,9 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
         *("train", "predict", "time_inference", "gather_predictions", "gather_scores", "page"),
         *("certify/multilabel", "evaluate_multilabel/multilabel/multilabel"),
         *("predict_regions", "certify_regions/bagcert", "time_regions", "attack_regions"),
+        *("attack_images", "restore_images", "sample_noise", "certify_smoothing/mask_smoothing", "locate/localisation"),
+        *(f"evaluate/{name}/mask_smoothing" for name in ("smoothing_places", "smoothing_attacked")),
+        "evaluate/smoothing_localisation/localisation",
         *(f"evaluate_regions/{name}/bagcert" for name in ANALYSES_OF_REGIONS),
         "evaluate_attacks/bagcert_attacks/attacks",
         *(f"certify/{defense}" for defense in ("double_masking", "challenger", "minority_reports")),
@@ -175,7 +211,7 @@ def test_the_whole_study_is_planned_where_nothing_is_there(fresh):
             for kind in ("table", "figure")
             for file in (ROOT / PACKAGE / f"report/{kind}s").glob("[!_]*.py")
         ),
-    } - LEFT_TO_A_TARGET.keys() - SHOWN_BY_BAGCERT.keys() | {"time_training", "page"}
+    } - LEFT_TO_A_TARGET.keys() - SHOWN_BY_BAGCERT.keys() - SHOWN_BY_SMOOTHING.keys() | {"time_training", "page"}
 
 
 def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
@@ -184,6 +220,7 @@ def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
     finished.run("bagcert")
     page = (finished.folder / "build/ci/reports/bagcert.md").read_text()
     assert all(shown.split("/")[1] in page for shown in SHOWN_BY_BAGCERT)
+    assert finished.plan("smoothing") == LEFT_TO_SMOOTHING
     finished.edit_config("analyses.training_seeds.seeds", [0, 1])
     jobs = finished.plan("strategies")
     assert (jobs["train"], jobs["predict"]) == (3, 3 * 2)
@@ -231,6 +268,11 @@ def test_a_named_target_makes_what_the_bare_run_leaves_out(finished):
         ("models/architectures/small_bagcert_softmax", {}),
         ("report/figures/bagcert_attacks", once("figure", "bagcert_attacks") | PAGE),
         ("report/figures/bagcert_attack_example", ATTACK_EXAMPLE | PAGE),
+        ("evaluation/mask_smoothing", CERTIFIED_NOISE),
+        ("evaluation/localisation", LOCATED),
+        ("study/smoothing", SMOOTHED),
+        ("training/strategies/gaussian_patch", SMOOTHING_RUN),
+        ("report/figures/smoothing_places", once("figure", "smoothing_places") | PAGE),
         ("training/trainer", TRAININGS),
         ("device", TRAININGS),
         ("masking", TRAININGS),
@@ -309,6 +351,10 @@ def test_a_published_number_reruns_what_shows_it(finished):
         ("trainings.plain.weight_decay", 0.01, TRAININGS_OF_DIGITS),
         ("trainings.multilabel_plain.weight_decay", 0.01, MULTILABEL_RUN),
         ("trainings.margin.margin", 0.25, REGION_RUN),
+        ("trainings.gaussian_patch.noise_sigma", 5, SMOOTHING_RUN),
+        ("defenses.mask_smoothing.alpha", 0.01, CERTIFIED_NOISE),
+        ("defenses.mask_smoothing.estimation_samples", 60, SAMPLED),
+        ("defenses.mask_smoothing.attack_places", 4, ATTACKED_NOISE),
         ("defenses.bagcert.numerical_margin", 0.01, PREDICTED_REGIONS),
         ("defenses.bagcert.attack_steps", 6, ATTACKS | ATTACK_EXAMPLE),
         ("analyses.bagcert_patch_sizes.patches", [[2, 2], [3, 3]], CERTIFIED_REGIONS),
