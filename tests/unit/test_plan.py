@@ -5,21 +5,27 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from patchcert import InputError
+from patchcert.attacks.patch_pgd import random_places, untargeted
 from patchcert.cli import main
 from patchcert.datasets.loaders import digits
 from patchcert.datasets.packaged import packaged_file
 from patchcert.datasets.parts import PUBLISHED, split_sizes
 from patchcert.datasets.sources import read_sources
+from patchcert.masks import masks_from_text
+from patchcert.planning import jobs
 from patchcert.planning.costs import Cost, Costs
 from patchcert.planning.jobs import PlannedJob, planned_jobs
 from patchcert.planning.rates import Rate, Rates, read_rates
+from patchcert.predict import Engine
 from patchcert.study.plan import STAGES, Plan, Row, counted
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +106,33 @@ def cost(job: PlannedJob) -> Cost:
 def test_passes(job: PlannedJob, forward: int, work: int) -> None:
     found = cost(job)
     assert (found.forward, found.work) == (forward, work)
+
+
+def counting(seen: list[int]) -> Any:
+    """Logits of two classes, all alike; ``seen`` takes how many images each pass has."""
+
+    def classify(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return images.mean(dim=(2, 3))[:, :2]
+
+    return classify
+
+
+@pytest.mark.parametrize("patch", ["5x5", "2-of-3x3", "area-10"])
+def test_the_engine_makes_as_many_passes_as_are_planned(patch: str) -> None:
+    masks = masks_from_text((32, 32), patch, "2x2")
+    engine = Engine(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2)), masks)
+    engine.matrix(torch.rand((3, 3, 32, 32), generator=torch.Generator().manual_seed(0)))
+    wildcards = {"patch": patch, "budget": "2x2", "scatteritem": "1-of-10"}
+    assert cost(planned("predict", "predict", wildcards, **ASKED)).forward == engine.passes
+
+
+def test_the_attack_makes_as_many_passes_as_are_planned() -> None:
+    seen: list[int] = []
+    images = torch.rand((6, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    untargeted(counting(seen), images, [0] * 6, random_places(6, (5, 5), (32, 32), 3), steps=2)
+    job = planned("attack_images", "predict", {"patch": "5x5", "steps": "2"}, images=6, places=3)
+    assert cost(job).forward == sum(seen)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +335,14 @@ def test_what_is_not_there_is_said_in_one_line(
     assert main(["plan", *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"patchcert: {told}")
+
+
+def test_another_snakemake_is_not_taken_for_one_with_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Snakefile").touch()
+    summary = subprocess.CompletedProcess([], 0, stdout="output_file\tdate\n", stderr="")
+    monkeypatch.setattr(jobs, "_snakemake", lambda arguments, folder: summary)
+    with pytest.raises(InputError, match=r"^plan: snakemake \d.* does not tell .*; install the version of constraints\.txt$"):
+        planned_jobs([], folder=tmp_path)
 
 
 def test_without_snakemake_its_installation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

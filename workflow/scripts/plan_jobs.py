@@ -9,7 +9,7 @@ from typing import Any
 from snakemake.cli import main
 from snakemake.dag import DAG
 
-from patchcert.planning.jobs import MARK
+from patchcert.planning.jobs import ASKED, MARK
 
 
 def _plain(value: Any) -> Any:
@@ -17,6 +17,7 @@ def _plain(value: Any) -> Any:
 
 
 async def _jobs(dag: DAG, detailed: bool = False) -> AsyncIterator[str]:
+    yield ASKED
     for job in dag.needrun_jobs():
         described = {
             "rule": job.rule.name,

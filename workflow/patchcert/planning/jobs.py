@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from patchcert import InputError
 SCRIPT = Path(__file__).parents[2] / "scripts" / "plan_jobs.py"
 MARK = "job: "
 """What the lines of the script begin with, among those that snakemake prints."""
+ASKED = "jobs that are still to run:"
+"""The line before them."""
 NO_RULE = ("MissingRuleException", "MissingInputException")
 """What snakemake says of a target that nothing makes."""
 
@@ -55,7 +58,8 @@ def planned_jobs(targets: Sequence[str], configfile: str | Path | None = None, f
         folder: the project's folder, by default the current one.
 
     Raises:
-        InputError: Snakemake or the project is not there, a target is unknown, or snakemake refuses the configuration.
+        InputError: Snakemake is not there or of another kind, the project is not there, a target is unknown, or snakemake refuses
+            the configuration.
     """
     folder = folder or Path.cwd()
     if importlib.util.find_spec("snakemake") is None:
@@ -74,6 +78,11 @@ def planned_jobs(targets: Sequence[str], configfile: str | Path | None = None, f
                 f"or targets: {', '.join(listed)}"
             )
         raise InputError(f"plan: snakemake cannot plan this study:\n{done.stderr.strip()}")
+    if ASKED not in done.stdout.splitlines():
+        raise InputError(
+            f"plan: snakemake {version('snakemake')} does not tell what it would run in the way that is known here; "
+            "install the version of constraints.txt"
+        )
     described = [json.loads(line.removeprefix(MARK)) for line in done.stdout.splitlines() if line.startswith(MARK)]
     jobs = [PlannedJob(**each | {name: tuple(each[name]) for name in ("inputs", "outputs")}) for each in described]
     return [job for job in jobs if job.outputs]
