@@ -58,8 +58,8 @@ def planned_jobs(targets: Sequence[str], configfile: str | Path | None = None, f
         folder: the project's folder, by default the current one.
 
     Raises:
-        InputError: Snakemake is not there or of another kind, the project is not there, a target is unknown, or snakemake refuses
-            the configuration.
+        InputError: Snakemake is not there or of another kind, the project is not there, a target is unknown, or snakemake
+            refuses the configuration.
     """
     folder = folder or Path.cwd()
     if importlib.util.find_spec("snakemake") is None:
