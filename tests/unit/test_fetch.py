@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import logging
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +27,8 @@ from patchcert.datasets.sources import UNPUBLISHED, Source, read_sources
 REGISTRY = Path(__file__).parents[2] / "config" / "sources.csv"
 CONTENT = b"".join(hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in range(20_000))
 CUT = 300_000
+STALLED = CUT - CUT % module.BLOCK_BYTES
+"""What is kept of that many bytes when no more come: whole blocks."""
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 
 
@@ -63,6 +68,16 @@ class Handler(BaseHTTPRequestHandler):
         self.server.ranges.append(asked)
         self.server.encodings.append(self.headers["Accept-Encoding"])
         behaviour = self.server.behaviours.pop(0) if self.server.behaviours else "fine"
+        if behaviour == "silent":
+            self.server.released.wait(30)
+            return
+        if behaviour == "page":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(PAGE)))
+            self.end_headers()
+            self.wfile.write(PAGE)
+            return
         if behaviour.isdecimal():
             self.send_response(int(behaviour))
             self.send_header("Content-Length", "0")
@@ -345,6 +360,137 @@ def test_a_partial_file_that_is_too_long_is_given_up(server: Server, source: Sou
     fetch(source, target)
     assert_fetched(target)
     assert server.ranges == [f"bytes={len(CONTENT) + 4}-", ""]
+
+
+# --- a server that stalls, a page in place of the file, a full disk ---------------------------------------------------------
+
+
+@pytest.fixture
+def short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", (30, 0.2))
+
+
+@pytest.mark.usefixtures("short_of_time")
+@pytest.mark.parametrize(
+    ("behaviours", "ranges"),
+    [
+        (["silent"], ["", ""]),
+        (["stall"], ["", f"bytes={STALLED}-"]),
+        (["500", "stall", "silent"], ["", "", f"bytes={STALLED}-", f"bytes={STALLED}-"]),
+    ],
+    ids=["before", "within", "several"],
+)
+def test_a_server_that_stalls_is_asked_again_for_the_rest(
+    server: Server, source: Source, target: Path, behaviours: list[str], ranges: list[str]
+) -> None:
+    server.behaviours = behaviours
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == ranges
+
+
+@pytest.mark.usefixtures("short_of_time")
+@pytest.mark.parametrize(
+    ("behaviour", "told", "kept"),
+    [
+        ("silent", "check the address and the network and run again", False),
+        ("stall", f"was cut {module.ATTEMPTS} times; {STALLED} of {len(CONTENT)} bytes are kept: run again", True),
+    ],
+)
+def test_a_server_that_goes_on_stalling_is_named_with_what_to_do(
+    server: Server, source: Source, target: Path, behaviour: str, told: str, kept: bool
+) -> None:
+    server.with_ranges = False
+    server.behaviours = [behaviour] * 100
+    message = fault(source, target)
+    assert message.startswith(f"flowers 2.1, flowers.bin: {source.origin}: ")
+    assert told in message
+    assert left_behind(target) == [partial_file(source, target).name] * kept
+    assert len(server.paths) == module.ATTEMPTS
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["digest", "unpublished"])
+@pytest.mark.parametrize("kept", [True, False], ids=["resumed", "new"])
+def test_a_page_with_every_sign_of_success_is_no_file_and_costs_no_partial_download(
+    server: Server, source: Source, target: Path, known: bool, kept: bool
+) -> None:
+    if not known:
+        source = replace(source, digest=UNPUBLISHED, bytes=None)
+    server.behaviours = ["cut", "page"] if kept else ["page"]
+    message = fault(source, target)
+    assert message.startswith(f"flowers 2.1, flowers.bin: {source.origin}: a web page (text/html) came in place of the file; ")
+    assert "or set a mirror" in message
+    assert [(target.parent / name).stat().st_size for name in left_behind(target)] == [CUT] * kept
+    fetch(source, target)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges[-1] == (f"bytes={CUT}-" if kept else "")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(PAGE, "a web page"), (b"\xef\xbb\xbf\n <HTML lang=en>", "a web page"), (b"", "an empty file")]
+)
+def test_what_is_no_file_is_never_trusted_as_the_first_copy(
+    server: Server, source: Source, target: Path, content: bytes, found: str
+) -> None:
+    source = replace(source, digest=UNPUBLISHED, bytes=None)
+    server.content = content
+    assert f"{source.origin}: {found} came in place of the file" in fault(source, target)
+    assert left_behind(target) == []
+    if content:
+        fetch(replace(source, file="page.html"), target.with_name("page.html"))
+        assert target.with_name("page.html").read_bytes() == content
+
+
+class Full(io.FileIO):
+    """A file on a disk with room for ``CUT`` bytes."""
+
+    def write(self, block: Any) -> int:
+        if self.tell() + len(block) <= CUT:
+            return super().write(block)
+        super().write(block[: CUT - self.tell()])
+        raise OSError(errno.ENOSPC, "No space left on device", self.name)
+
+
+def test_a_full_disk_ends_in_what_to_do_and_the_download_is_resumed(
+    server: Server, source: Source, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, usual = partial_file(source, target), Path.open
+
+    def opened(path: Path, mode: str = "r", *arguments: Any, **settings: Any) -> Any:
+        return Full(path, mode) if path == part and "r" not in mode else usual(path, mode, *arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        message = fault(source, target)
+    assert message.startswith(f"flowers 2.1, flowers.bin: {source.origin}: the disk of {target.parent} is full (No space left ")
+    assert f"{source.bytes} bytes do not fit; {CUT} bytes of it are kept. Free space there, or set directories.data" in message
+    assert left_behind(target) == [part.name]
+    fetch(source, target)
+    assert_fetched(target)
+    assert server.ranges == ["", f"bytes={CUT}-"]
+
+
+def test_of_a_copy_that_fills_the_disk_nothing_is_kept(source: Source, target: Path, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror" / "flowers" / "2.1" / "flowers.bin"
+    mirror.parent.mkdir(parents=True)
+    mirror.write_bytes(CONTENT)
+    partial_file(source, target).symlink_to("/dev/full")
+    message = fault(source, target, mirror=str(tmp_path / "mirror"))
+    assert f"{mirror}: the disk of {target.parent} is full" in message
+    assert "nothing of it was kept" in message
+    assert left_behind(target) == []
+
+
+def test_a_folder_that_may_not_be_written_to_stays_the_systems_own_fault(
+    source: Source, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Source, address: str, part: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(part))
+
+    monkeypatch.setattr(module, "_download", refuse)
+    with pytest.raises(PermissionError):
+        fetch(source, target)
+    assert left_behind(target) == []
 
 
 # --- wrong content ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 from pathlib import Path
@@ -276,6 +277,19 @@ def test_a_checkpoint_that_is_a_web_page_or_runs_code(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"weights\.pth: no checkpoint of this model"):
             registry.load_checkpoint(model, path)
+
+
+def test_wherever_weights_are_loaded_no_code_of_the_file_is_run() -> None:
+    loading = []
+    for path in (Path(__file__).parents[2] / "workflow").rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)):
+            name, settings = ast.unparse(call.func), {word.arg: ast.unparse(word.value) for word in call.keywords}
+            assert not name.startswith("pickle."), path
+            assert settings.get("allow_pickle", "False") == "False", path
+            if name in ("torch.load", "timm.models.load_checkpoint"):
+                loading.append(name)
+                assert settings.get("weights_only") == "True", path
+    assert sorted(set(loading)) == ["timm.models.load_checkpoint", "torch.load"]
 
 
 def test_the_model_cards_are_true() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -288,6 +289,28 @@ def test_a_killed_run_goes_on_where_the_classifier_draws_random_numbers_itself(
             trained(tmp_path / "b", run)
     torch.manual_seed(5)
     assert trained(tmp_path / "b", run) == expected
+
+
+class RunsCode:
+    """What touches a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_a_state_that_would_run_code_is_not_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, "shifted", 4)
+        with pytest.raises(Killed):
+            trained(tmp_path)
+    (state,) = (tmp_path / "scratch").iterdir()
+    torch.save({"model": RunsCode(tmp_path / "ran")}, state)
+    with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+        trained(tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_process_that_is_killed_for_real_goes_on(undisturbed: dict[str, bytes], tmp_path: Path) -> None:

@@ -114,6 +114,23 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("reports/benchmarks"), help="folder to write to (default: %(default)s)"
     )
     bench.set_defaults(command=_bench)
+
+    plan = commands.add_parser(
+        "plan",
+        help="say what a target of the study will cost, without running it",
+        description="Count what snakemake still has to do for some targets: jobs, downloads, forward passes, device hours "
+        "where the classifier's rate was measured, and disk, stage by stage. Nothing is fetched or run.",
+    )
+    plan.add_argument("targets", nargs="*", metavar="TARGET", help="as snakemake takes it (default: the bare study)")
+    plan.add_argument("--configfile", help="configuration of the study, such as config/paper.yaml (default: the Snakefile's)")
+    plan.add_argument(
+        "--rates",
+        type=Path,
+        help="CSV with the columns model, device and images_per_second (forward passes), used before reports/benchmarks",
+    )
+    plan.add_argument("--device", help="whose hours are counted, as the rates name it")
+    plan.add_argument("--json", action="store_true", help="print JSON, in bytes, passes and hours")
+    plan.set_defaults(command=_plan)
     return parser
 
 
@@ -163,6 +180,13 @@ def _bench(options: argparse.Namespace) -> None:
     for table in tables.values():
         print(table.to_string(index=False, float_format="%.4g"))
     print(f"written to {options.output}", file=sys.stderr)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from patchcert.study.plan import plan  # it and what it needs are imported only here
+
+    made = plan(options.targets, options.configfile, options.rates, options.device)
+    print(made.as_json() if options.json else made.as_text())
 
 
 def _certify(options: argparse.Namespace) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from glob import escape
@@ -29,6 +32,11 @@ HTTP = ("http://", "https://")
 MANUAL = "manual:"
 GENERATED = "generated:"
 GENERATORS = "patchcert.datasets.generated"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk, or of a user's share of it, that is full."""
+PAGES = ("text/html", "application/xhtml+xml")
+PAGE_STARTS = (b"<!doctype html", b"<html")
+"""What web pages begin with, in lower case."""
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +58,10 @@ def fetch(source: Source, target: Path, mirror: str | None = None) -> None:
             ``manual:`` origin come only from it.
 
     Raises:
-        InputError: the file is nowhere to be found, cannot be downloaded, or has another size or digest than the
-            registry says. Of these only a download that was cut leaves its partial file behind.
-        OSError: the target cannot be written.
+        InputError: the file is nowhere to be found, cannot be downloaded, is a web page in its place, has another size or
+            digest than the registry says, or does not fit onto the disk. What was downloaded before the connection was cut, a
+            page came or the disk was full is left in the partial file, and of anything else nothing.
+        OSError: the target cannot be written for another reason.
     """
     import pooch
 
@@ -111,12 +120,16 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
             log.warning("removing %s, a partial download of other content", other)
             other.unlink()
     log.info("fetching %s from %s: %s", _named(source), address, source.content)
-    if address.startswith(HTTP):
-        _download(source, address, part)
-    elif address.startswith(GENERATED):
-        _generate(source, part)
-    else:
-        shutil.copyfile(address, part)
+    with _room(source, address, part):
+        if address.startswith(HTTP):
+            _download(source, address, part)
+        elif address.startswith(GENERATED):
+            _generate(source, part)
+        else:
+            shutil.copyfile(address, part)
+    if source.digest == UNPUBLISHED and (fault := _unlike_a_file(source, part)):
+        part.unlink()
+        raise _no_file(source, address, fault)
     size, digest = part.stat().st_size, _digest(source, part)
     if size != (source.bytes or size) or not _is(source, digest):
         part.unlink()
@@ -128,6 +141,38 @@ def _deliver(source: Source, mirror: str | None, _origin: str, output: str, _poo
         )
     part.replace(received)
     log.info("fetched %s: %d bytes, %s", _named(source), size, digest)
+
+
+@contextlib.contextmanager
+def _room(source: Source, address: str, part: Path) -> Iterator[None]:
+    """Say of a full disk what there was to write; a download is kept to be resumed, and of anything else nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        resumed = address.startswith(HTTP)
+        kept = f"{_size(part)} bytes of it are kept" if resumed else "nothing of it was kept"
+        if not resumed:
+            part.unlink()
+        raise InputError(
+            f"{_named(source)}: {address}: the disk of {part.parent} is full ({error.strerror}), {source.bytes or 'its'} bytes "
+            f"do not fit; {kept}. Free space there, or set directories.data to a folder on another disk, and run again"
+            f"{' to resume' if resumed else ''}"
+        ) from error
+
+
+def _unlike_a_file(source: Source, part: Path) -> str:
+    """What tells that a file whose content nobody knows is none; empty where nothing does."""
+    with part.open("rb") as stream:
+        start = stream.read(BLOCK_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        return "an empty file"
+    return "a web page" if start.startswith(PAGE_STARTS) and not _may_be_a_page(source) else ""
+
+
+def _may_be_a_page(source: Source) -> bool:
+    return source.file.endswith((".html", ".htm"))
 
 
 def _generate(source: Source, part: Path) -> None:
@@ -195,6 +240,9 @@ def _rest(session: requests.Session, source: Source, address: str, part: Path) -
             raise InputError(f"{_named(source)}: {address}: {answer}; run again later, or set another mirror")
         if not response.ok:
             raise _absent(source, address, answer)
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind in PAGES and not _may_be_a_page(source):  # before the partial file is written over
+            raise _no_file(source, address, f"a web page ({kind})")
         resumed = response.status_code == 206
         if resumed:
             log.info("resuming %s at byte %d of %s", _named(source), start, source.bytes or "all")
@@ -241,6 +289,14 @@ def _look(source: Source) -> str:
 
 def _named(source: Source) -> str:
     return f"{source.name} {source.version}, {source.file}"
+
+
+def _no_file(source: Source, address: str, found: str) -> InputError:
+    """Something else came in place of the file, with every sign of success."""
+    return InputError(
+        f"{_named(source)}: {address}: {found} came in place of the file; look at it in a browser, since it may ask you "
+        "to log in or say what is wrong, correct the file's origin in the registry, or set a mirror that has the file"
+    )
 
 
 def _absent(source: Source, address: str, reason: str) -> InputError:
