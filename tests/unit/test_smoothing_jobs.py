@@ -178,6 +178,20 @@ def test_a_patch_is_all_that_an_attack_changes(task: Task, attacked_file: Path) 
     assert shown.undefended.tolist() != shown.clean.tolist()
 
 
+def test_an_attacked_image_is_rounded_to_the_nearest_values(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_up(classify: Any, images: torch.Tensor, *_: Any, **settings: Any) -> SimpleNamespace:
+        moved = (images + torch.tensor([0.4, 0.6, -0.4])[:, None, None] / 255).clamp(0, 1)
+        return SimpleNamespace(images=moved, places=torch.zeros(len(images), dtype=torch.int64))
+
+    monkeypatch.setattr(smoothing, "untargeted", made_up)
+    red, green, blue = np.moveaxis(attack(task, tmp_path / "a.npz").pixels.astype(int) - IMAGES.pixels, 1, 0)
+    assert not red.any()
+    assert not blue.any()
+    assert (green == (IMAGES.pixels[:, 1] < 255)).all()
+
+
 def test_steps_and_places_make_an_attack_stronger(task: Task, attacked_file: Path, tmp_path: Path) -> None:
     def losses(pixels: np.ndarray) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(logits(task, pixels), torch.tensor(IMAGES.labels), reduction="none")
