@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator
 
 from patchcert import InputError, plugins
 from patchcert.models import registry
+from patchcert.report import terms
 from patchcert.study import reference as reference_module
 from patchcert.study.config import complete, products, resolved, schema, settings_of
 from patchcert.study.reference import reference
@@ -29,7 +30,7 @@ from .configurations import MINIMAL
 
 ROOT = Path(__file__).parents[2]
 RULES = {
-    statement.targets[0].id: ast.literal_eval(statement.value)
+    statement.targets[0].id: eval(compile(ast.Expression(statement.value), "common.smk", "eval"), dict(vars(terms)))
     for statement in ast.parse((ROOT / "rules" / "common.smk").read_text("utf-8")).body
     if isinstance(statement, ast.Assign)
     and isinstance(statement.targets[0], ast.Name)
@@ -38,6 +39,8 @@ RULES = {
 """What the rules show, and of which analysis."""
 SHIPPED = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text("utf-8")) for name in ("study", "ci")}
 MISSING = object()
+LOCALISATION = "localisation"
+"""What is evaluated like a defense, and is part of mask_smoothing."""
 
 FULL: dict[str, Any] = MINIMAL | {
     "trainings": MINIMAL["trainings"]
@@ -177,6 +180,20 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
             "attacked_images": 100,
             "attack_steps": 100,
         },
+        "mask_smoothing": {
+            "images": 500,
+            "selection_samples": 100,
+            "estimation_samples": 100_000,
+            "alpha": 0.001,
+            "batch_size": None,
+            "block_size": 10,
+            "attack_places": 80,
+            "attack_steps": 20,
+            "attack_strengths": [0, 1, 2, 5, 10, 20],
+            "overlap": 0.4,
+            "threshold": 0.6,
+            "tolerance": 3,
+        },
         "minority_reports": {},
     }
     assert filled["analyses"]["patch_shapes"] == FULL["analyses"]["patch_shapes"] | {
@@ -228,7 +245,7 @@ def test_keys_that_yaml_reads_as_numbers_are_names() -> None:
 TRAINING_KEYS = (
     "strategy, start_from, pretrained, epochs, batch_size, loss, margin, one_hot_penalty, optimizer, learning_rate, "
     "weight_decay, momentum, warmup_epochs, decay_after, precision, gpus, refresh_every, label_smoothing, shift, flip, "
-    "calibration_masks, cutout_size, patch_size, mask_budgets, where"
+    "calibration_masks, cutout_size, patch_size, mask_budgets, noise_sides, noise_sigma, where"
 )
 NAME = "write a name in lower-case letters, digits and underscores, for example"
 NUMBER = "write a number (YAML takes 1.0e-3 for one, and 1e-3 for a text), for example"
@@ -255,6 +272,7 @@ DATASET_EXAMPLE = (
     '"test": 400}}'
 )
 GREEDY = {"strategy": "greedy_cutout", "epochs": 1, "learning_rate": 0.1}
+NOISE = {"strategy": "gaussian_patch", "epochs": 1, "learning_rate": 0.1, "noise_sides": [5, 9], "noise_sigma": 7}
 
 FAULTS: list[tuple[str, Any, str]] = [
     # an unknown key at each level, with and without a near one
@@ -387,7 +405,7 @@ FAULTS: list[tuple[str, Any, str]] = [
         "trainings.plain.strategy",
         "greedy",
         'trainings.plain.strategy: "greedy" is wrong; write plain or random_cutout or random_masks or gutout or '
-        "greedy_cutout or grid_cutout",
+        "greedy_cutout or grid_cutout or gaussian_patch",
     ),
     ("predict.dtype", "float16", 'predict.dtype: "float16" is wrong; write float32 or bfloat16'),
     (
@@ -541,6 +559,41 @@ FAULTS: list[tuple[str, Any, str]] = [
         MISSING,
         "trainings.greedy.mask_budgets: missing; write for example mask_budgets: [[3, 3], [6, 6]]",
     ),
+    (
+        "trainings.plain.noise_sides",
+        [5, 5],
+        "trainings.plain.noise_sides: [5, 5] is not read with this training's strategy and loss; take the key out",
+    ),
+    (
+        "trainings.cutout.noise_sigma",
+        7,
+        "trainings.cutout.noise_sigma: 7 is not read with this training's strategy and loss; take the key out",
+    ),
+    (
+        "trainings.greedy.noise_sigma",
+        7,
+        "trainings.greedy.noise_sigma: 7 is not read with this training's strategy and loss; take the key out",
+    ),
+    (
+        "trainings.noise",
+        NOISE | {"cutout_size": [5, 5]},
+        "trainings.noise.cutout_size: [5, 5] is not read with this training's strategy and loss; take the key out",
+    ),
+    (
+        "trainings.noise",
+        {key: value for key, value in NOISE.items() if key != "noise_sides"},
+        "trainings.noise.noise_sides: missing; write for example noise_sides: [5, 10]",
+    ),
+    (
+        "trainings.noise",
+        NOISE | {"noise_sigma": 0},
+        "trainings.noise.noise_sigma: 0 is wrong; write a number above 0, for example 7",
+    ),
+    (
+        "trainings.noise",
+        NOISE | {"noise_sides": [10, 5]},
+        "trainings.noise.noise_sides: [10, 5] has the largest side first; write the smallest first, [5, 10]",
+    ),
     # likewise of a loss
     (
         "trainings.plain.margin",
@@ -682,7 +735,7 @@ def test_the_margin_loss_needs_its_settings() -> None:
 @pytest.mark.parametrize(("path", "value"), [(path, value) for path, value, _ in FAULTS])
 def test_no_message_is_noise(path: str, value: Any) -> None:
     for line in messages(changed(path, value)):
-        assert len(line) <= 4 * 128
+        assert len(line) <= 5 * 128
         for noise in ("None", "True", "False", "{'", "['", "$ref", "$defs", "additionalProperties", "is not of type", "schema"):
             assert noise not in line
 
@@ -754,18 +807,121 @@ def test_defenses_and_losses_suit_the_labels(change: dict[str, Any], message: st
         (
             "bagcert_times",
             {"budgets": [[6, 6]]},
-            "analyses.bagcert_times.budgets: region scorers are not masked; take the key out",
+            "analyses.bagcert_times.budgets: this defense has no mask sets; take the key out",
         ),
         (
             "bagcert_attacks",
             {"also": [{"budgets": [[6, 6]]}]},
-            "analyses.bagcert_attacks.budgets: region scorers are not masked; take the key out",
+            "analyses.bagcert_attacks.budgets: this defense has no mask sets; take the key out",
         ),
     ],
 )
 def test_mask_budgets_are_named_where_there_are_masks(name: str, change: dict[str, Any], message: str) -> None:
     run = {key: value for key, value in ONE_RUN.items() if key != "budgets"} | {"dataset": "digits"}
     assert messages(MINIMAL | {"analyses": {name: run | change}}) == [f"configuration key {message}"]
+
+
+SMOOTHING = {key: value for key, value in ONE_RUN.items() if key != "budgets"} | {"dataset": "digits", "sigmas": [1, 7]}
+UNSMOOTHED = {key: value for key, value in SMOOTHING.items() if key != "sigmas"}
+SEVEN = {"defenses": MINIMAL["defenses"] | {"mask_smoothing": {"images": 7}}}
+"""As many sampled images as there are to test on."""
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "messages_"),
+    [
+        *(
+            (name, UNSMOOTHED, [f"analyses.{name}.sigmas: missing; write for example sigmas: [7]"])
+            for name in (f"smoothing_{what}" for what in ("places", "attacked", "mask_sizes", "trainings", "noise"))
+        ),
+        # further products do not stand in for the analysis's own list
+        (
+            "smoothing_noise",
+            UNSMOOTHED | {"also": [{"sigmas": [7]}]},
+            ["analyses.smoothing_noise.sigmas: missing; write for example sigmas: [7]"],
+        ),
+        (
+            "smoothing_localisation",
+            SMOOTHING,
+            ["analyses.smoothing_localisation.sigmas: no noise is added in this analysis; take the key out"],
+        ),
+        (
+            "objects",
+            SMOOTHING | {"budgets": [[6, 6]]},
+            ["analyses.objects.sigmas: no noise is added in this analysis; take the key out"],
+        ),
+        (
+            "bagcert_outputs",
+            UNSMOOTHED | {"also": [{"sigmas": [7]}]},
+            ["analyses.bagcert_outputs.sigmas: no noise is added in this analysis; take the key out"],
+        ),
+        (
+            "smoothing_places",
+            SMOOTHING | {"budgets": [[6, 6]]},
+            ["analyses.smoothing_places.budgets: this defense has no mask sets; take the key out"],
+        ),
+        (
+            "smoothing_attacked",
+            SMOOTHING | {"patches": [[5, 5], "5x7", "area-10", "2-of-3x3"]},
+            [
+                "analyses.smoothing_attacked.patches.2: area-10 is not one patch of one size; write rows and columns, for "
+                "example [5, 5]",
+                "analyses.smoothing_attacked.patches.3: 2-of-3x3 is not one patch of one size; write rows and columns, for "
+                "example [5, 5]",
+            ],
+        ),
+        # told once, and where it stands
+        (
+            "smoothing_localisation",
+            UNSMOOTHED | {"also": [{"patches": [[7, 7], "2-of-3x3"]}, {"seeds": [1]}]},
+            [
+                "analyses.smoothing_localisation.also.0.patches.1: 2-of-3x3 is not one patch of one size; write rows and "
+                "columns, for example [5, 5]"
+            ],
+        ),
+        (
+            "smoothing_places",
+            SMOOTHING | {"sigmas": [7, 0]},
+            ["analyses.smoothing_places.sigmas.1: 0 is wrong; write a number above 0, for example 7"],
+        ),
+        (
+            "smoothing_places",
+            SMOOTHING | {"dataset": "digit"},
+            [
+                "analyses.smoothing_places.dataset: \"digit\" is not under datasets; did you mean 'digits'? Write "
+                "one of digits, or add its block"
+            ],
+        ),
+    ],
+)
+def test_what_an_analysis_of_mask_smoothing_names(name: str, block: dict[str, Any], messages_: list[str]) -> None:
+    assert messages(MINIMAL | SEVEN | {"analyses": {name: block}}) == [f"configuration key {line}" for line in messages_]
+
+
+def test_no_more_images_are_sampled_than_each_dataset_has() -> None:
+    few = MINIMAL["datasets"]["digits"]
+    many = few | {"split_sizes": {"calibration": 5, "test": 9}}
+    analyses = {"smoothing_noise": SMOOTHING | {"dataset": "many", "also": [{"dataset": "digits"}]}}
+    config = MINIMAL | SEVEN | {"datasets": {"digits": few, "many": many}, "analyses": analyses}
+    complete(config)
+    config["defenses"] = MINIMAL["defenses"] | {"mask_smoothing": {"images": 8}}
+    told = "defenses.mask_smoothing.images: 8 is more than the 7 test images of digits; write 7 at most"
+    assert messages(config) == [f"configuration key {told}"]
+    complete(config | {"analyses": {}})  # nothing is sampled
+
+
+@pytest.mark.parametrize("size", [[32, 16], [16, 32]])
+def test_squares_of_noise_fit_into_the_images_of_the_runs_that_learn_with_them(size: list[int]) -> None:
+    trainings = MINIMAL["trainings"] | {"noise": NOISE | {"noise_sides": [5, 17]}}
+    datasets = MINIMAL["datasets"] | {"small": MINIMAL["datasets"]["digits"] | {"image_size": size}}
+    config = MINIMAL | {"trainings": trainings, "datasets": datasets}
+    config["runs"] = [MINIMAL["runs"][0] | {"trainings": ["noise"]}, MINIMAL["runs"][0] | {"dataset": "small"}]
+    complete(config)
+    config["runs"][1]["trainings"] = ["plain", "noise"]
+    told = f"trainings.noise.noise_sides: 17 does not fit into images of {size[0]}x{size[1]} pixels; write 16 at most"
+    assert messages(config) == [f"configuration key {told}"]
+    trainings["noise"]["noise_sides"] = [16, 16]
+    complete(config)
 
 
 def test_settings_that_differ_for_some_models_and_datasets() -> None:
@@ -952,7 +1108,8 @@ def test_a_key_is_required_or_has_a_default_or_is_said_to_be_optional(
         required = name in parent.get("required", [])
         optional = bool(
             re.search(
-                r"\((random_cutout|strategies with the certificate's masks|margin loss) only\)|; optional\.|; required but ",
+                r"\((random_cutout|gaussian_patch|strategies with the certificate's masks|margin loss) only\)|; optional\.|"
+                r"; required (but|for) ",
                 node["description"],
             )
         )
@@ -1003,7 +1160,7 @@ def test_a_strategys_own_keys_are_described_as_its_own() -> None:
 
 def test_the_defenses_are_the_modules_that_evaluate_them() -> None:
     defenses = sorted(schema()["properties"]["defenses"]["properties"])
-    assert defenses == plugins.names("patchcert.evaluation")
+    assert sorted([*defenses, LOCALISATION]) == plugins.names("patchcert.evaluation")
     assert set(defenses) <= set(plugins.names("patchcert.defenses"))
 
 
@@ -1017,7 +1174,8 @@ def test_the_analyses_are_those_that_the_rules_show() -> None:
 def test_what_an_analysis_compares_are_defenses() -> None:
     analysed = RULES["ANALYSED_BY"]
     assert set(analysed) <= set(schema()["properties"]["analyses"]["propertyNames"]["enum"])
-    assert {name for names in analysed.values() for name in names} == set(schema()["properties"]["defenses"]["properties"])
+    defenses = set(schema()["properties"]["defenses"]["properties"])
+    assert {name for names in analysed.values() for name in names} == defenses | {LOCALISATION}
 
 
 @pytest.mark.parametrize("kind", ["tables", "figures"])

@@ -69,6 +69,23 @@ def test_building_depends_on_the_seed_alone(name: str) -> None:
     assert not torch.equal(states[0], states[2])
 
 
+@pytest.mark.parametrize("size", [(32, 32), (48, 32)])
+def test_the_resnet_of_cifar_keeps_every_pixel_up_to_its_first_stage(size: tuple[int, int]) -> None:
+    states, kept = [], []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        model = registry.build("cifar_resnet18", 7, size).eval()
+        states.append(torch.cat([tensor.float().flatten() for tensor in model.state_dict().values()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+    for number in (1, 4):
+        model.get_submodule(f"layer{number}").register_forward_hook(lambda _, given, out: kept.append(out.shape[1:]))
+    with torch.inference_mode():
+        assert model(torch.randn(2, 3, *size)).shape == (2, 7)
+    assert kept == [(64, *size), (512, size[0] // 8, size[1] // 8)]
+    assert model.conv1.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
+
+
 def test_a_timm_model_is_built_without_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     create = timm.create_model

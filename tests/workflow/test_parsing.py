@@ -81,3 +81,5 @@ def test_the_default_study_is_planned_from_an_empty_clone(fresh):
     # 20 mask sets of the grid, 16 more of the analyses, 3 of the scenes; what the named targets make is not among them
     assert (jobs["fetch"], jobs["prepare"], jobs["train"], jobs["predict"]) == (4, 2, 10 + 3 + 3 + 1, 20 + 16 + 3)
     assert jobs["predict_regions"] == 3
+    # one attack; the patch is looked for in clean and in attacked images, and the mask also put at two given places
+    assert (jobs["attack_images"], jobs["restore_images"], jobs["sample_noise"]) == (1, 2, 2 + 2)

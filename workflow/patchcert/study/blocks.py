@@ -6,6 +6,7 @@ Snakemake does not know of these files. Their folder is named by all that their 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,5 @@ def finished_blocks(
             progress.update(part.stop - part.start)
             LOG.info("%s: %s of %s images done, %s", activity, done, left, said)
     yield files
-    for file in files:
-        file.unlink()
-    folder.rmdir()
+    if folder.exists():
+        shutil.rmtree(folder)  # with what a job left that was killed while it wrote

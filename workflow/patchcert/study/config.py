@@ -214,6 +214,12 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 f"{_key(['trainings', name, 'mask_budgets'])}: {budgets} are two mask sets of which the second has the larger "
                 f"masks; write the large masks first, {budgets[::-1]}"
             )
+        smallest, largest = sides = training.get("noise_sides", [1, 1])
+        if smallest > largest:
+            yield (
+                f"{_key(['trainings', name, 'noise_sides'])}: {sides} has the largest side first; "
+                f"write the smallest first, {sides[::-1]}"
+            )
     blocks: list[tuple[list[str | int], Mapping[str, Any]]] = [
         (["runs", number], block) for number, block in enumerate(config["runs"])
     ]
@@ -253,7 +259,7 @@ def _mask_faults(name: str, analysis: Mapping[str, Any]) -> Iterator[str]:
 
 def _smoothing_faults(name: str, analysis: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     """Deviations of noise that an analysis needs and lacks, or has and does not need, and what else smoothing cannot do."""
-    key = ["analyses", name]
+    key: list[str | int] = ["analyses", name]
     if name not in SMOOTHED:
         if any("sigmas" in block for block in products(analysis)):
             yield f"{_key([*key, 'sigmas'])}: no noise is added in this analysis; take the key out"
@@ -262,11 +268,16 @@ def _smoothing_faults(name: str, analysis: Mapping[str, Any], config: Mapping[st
     if not name.startswith("smoothing"):
         return
     images = config["defenses"]["mask_smoothing"]["images"]
-    for block in products(analysis):
-        for place, patch in enumerate(block["patches"]):
+    lists: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
+        ((), analysis),
+        *((("also", number), block) for number, block in enumerate(analysis["also"])),
+    ]
+    for path, block in lists:
+        for place, patch in enumerate(block.get("patches", [])):
             if isinstance(patch, str) and not patch.replace("x", "").isdigit():
                 wanted = "write rows and columns, for example [5, 5]"
-                yield f"{_key([*key, 'patches', place])}: {patch} is not one patch of one size; {wanted}"
+                yield f"{_key([*key, *path, 'patches', place])}: {patch} is not one patch of one size; {wanted}"
+    for block in products(analysis):
         tests = config["datasets"].get(block["dataset"], {"split_sizes": {"test": images}})["split_sizes"]["test"]
         if images > tests:
             where = _key(["defenses", "mask_smoothing", "images"])

@@ -118,7 +118,9 @@ class Task:
             InputError: the weights were trained with other settings than the study asks for.
         """
         versions = environment("torch", "timm", "numpy", "opencv-python-headless")
-        return self.classifier.identity() | settings | {"device": self.device, "code": self.code, "versions": versions}
+        # noise starts from the seed, and where nothing is trained, classifiers of several seeds have the same weights
+        own = {"seed": self.classifier.seed, "device": self.device, "code": self.code, "versions": versions}
+        return self.classifier.identity() | settings | own
 
     def by_blocks(
         self,
