@@ -87,7 +87,10 @@ EVALUATED_NOISE = (
 CERTIFIED_NOISE = EVALUATED_NOISE | Counter({"certify_smoothing/mask_smoothing": 4})
 SAMPLED = CERTIFIED_NOISE | Counter({"sample_noise": 4})
 EVALUATED_PLACES = (
-    Counter(["evaluate/smoothing_localisation/localisation"]) | once("table", "localisation") | once("figure", "localisation") | PAGE
+    Counter(["evaluate/smoothing_localisation/localisation"])
+    | once("table", "localisation")
+    | once("figure", "localisation")
+    | PAGE
 )
 LOCATED = EVALUATED_PLACES | Counter({"locate/localisation": 2})
 SMOOTHED = SAMPLED | LOCATED | Counter({"restore_images": 3, "attack_images": 2})

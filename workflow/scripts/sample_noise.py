@@ -8,9 +8,8 @@ import torch
 from patchcert.datasets.index import open_split
 from patchcert.device import own_gpus
 from patchcert.masks import size_from_text
-from patchcert.provenance import file_sha256
 from patchcert.study.adapter import job
-from patchcert.study.smoothing import Restored, Shown, Task, clean_images, given_boxes, load, sample_images, vote
+from patchcert.study.smoothing import Restored, Task, given_boxes, load, sample_images, shown_images, vote
 from patchcert.study.trained import Trained
 
 if TYPE_CHECKING:
@@ -25,11 +24,8 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
     task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
     mask = size_from_text(wildcards.patch)
-    if attacked := inputs.get("attacked"):
-        shown, source = load(attacked, Shown), file_sha256(attacked)
-    else:
-        shown = clean_images(task, open_split(inputs.index, inputs.pixels, "test").part(slice(params.images)))
-        source = "clean"
+    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    shown, source = shown_images(task, images, inputs.get("attacked"))
     if restored := inputs.get("restored"):
         boxes = vote(load(restored, Restored).maps, mask, **params.voting).boxes
     else:

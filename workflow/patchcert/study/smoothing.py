@@ -21,7 +21,7 @@ from patchcert.localisation import Locations, cross, label_maps, locate
 from patchcert.masks import Size, patch_positions
 from patchcert.models import registry
 from patchcert.models.grad_cam import grad_cam
-from patchcert.provenance import environment, whole_file
+from patchcert.provenance import environment, file_sha256, whole_file
 from patchcert.smoothing import inference, sample_counts
 from patchcert.study.blocks import finished_blocks
 from patchcert.study.trained import Trained
@@ -149,6 +149,13 @@ def clean_images(task: Task, images: Split) -> Shown:
     block = images.read()
     said = _answers(task, task.classifier.load().to(task.device), block.pixels)
     return Shown(block.ids, block.labels, block.pixels, np.zeros((len(said), 4), dtype=np.int64), said, said)
+
+
+def shown_images(task: Task, images: Split, attacked: str | None) -> tuple[Shown, str]:
+    """The attacked images of a file, or without one the images as they are; and what tells either from others."""
+    if attacked:
+        return load(attacked, Shown), file_sha256(attacked)
+    return clean_images(task, images), "clean"
 
 
 def attack_images(task: Task, images: Split, patch: Size, output: Path, *, places: int, steps: int) -> None:
