@@ -98,6 +98,7 @@ def test_shares_by_hand() -> None:
         "empirical": 6,  # all but the wrong and the ambiguous one, the uncovered too
         "answered": 2,
         "unrestricted": 1,
+        "rescued": 1,
         "covered": 5,
         "located": 6,
         "undisturbed": 1,
@@ -105,7 +106,8 @@ def test_shares_by_hand() -> None:
     }
     measured = mask_smoothing.measures(records(), 0.9)
     assert measured["answered"] == share([True, True, *[False] * 6], 0.9)._asdict()
-    assert measured["largest_norm"] == math.sqrt(3)
+    assert measured["rescued"] == share([True], 0.9)._asdict()
+    assert (measured["largest_norm"], measured["alpha"]) == (math.sqrt(3), ALPHA)
     assert measured["largest_radius"] == pytest.approx(LARGEST)
 
 

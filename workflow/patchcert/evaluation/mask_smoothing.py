@@ -62,8 +62,8 @@ def records(
         Columns ``image_id``, ``label``, ``undefended``; ``answer`` (label, or -1 for ABSTAIN) and ``radius`` of Algorithm 1;
         ``empirical`` (the most frequent label under noise; that of the base classifier where no patch is located, and -1 where
         the image is ambiguous), ``outcome``, ``covered`` (true where there is no patch to cover), ``counted_radius`` (as
-        :func:`patchcert.defenses.mask_smoothing.answer_radii` gives it), and what is the same for all images: ``largest_norm``
-        of the patch, and ``largest_radius`` that this number of samples can certify.
+        :func:`patchcert.defenses.mask_smoothing.answer_radii` gives it), and what is the same for all images: ``alpha``,
+        ``largest_norm`` of the patch, and ``largest_radius`` that this number of samples can certify.
     """
     sampled = estimation.any(axis=1)
     answer, radii = np.full(len(ids), ABSTAIN), np.zeros(len(ids))
@@ -85,6 +85,7 @@ def records(
             "outcome": Outcome.LOCATED if outcomes is None else outcomes,
             "covered": True if covered is None else covered,
             "counted_radius": answer_radii(Certificates(answer, radii), labels, covered),
+            "alpha": alpha,
             "largest_norm": largest_norm(mask),
             "largest_radius": float(radius(lower_bound(samples, samples, alpha), sigma)) if samples else 0.0,
         }
@@ -102,8 +103,8 @@ def measures(records: pd.DataFrame, confidence: float) -> dict[str, Any]:
         As the fields of :class:`patchcert.metrics.Share`: ``undefended`` and ``empirical`` (right answers), ``answered`` and
         ``unrestricted`` (the certified R-accuracy at 0 and at ``largest_norm``), ``rescued`` (the latter of the images alone
         that the base classifier gets wrong without the defense; NaN where there is none), ``covered``, and a share for each
-        outcome of the localisation; ``largest_norm`` and ``largest_radius``; and ``curve``, the certified R-accuracy in per
-        cent from each ``radius`` on, up to the next.
+        outcome of the localisation; ``alpha``, ``largest_norm`` and ``largest_radius``; and ``curve``, the certified
+        R-accuracy in per cent from each ``radius`` on, up to the next.
     """
     radii, labels = records["counted_radius"].to_numpy(), records["label"]
     norm = float(records["largest_norm"].iloc[0])
@@ -119,6 +120,7 @@ def measures(records: pd.DataFrame, confidence: float) -> dict[str, Any]:
     shares = {name: share(np.asarray(each, dtype=bool), confidence) for name, each in hits.items()}
     shares["rescued"] = share_if_any((radii > norm)[records["undefended"] != labels], confidence)
     return {name: each._asdict() for name, each in shares.items()} | {
+        "alpha": float(records["alpha"].iloc[0]),
         "largest_norm": norm,
         "largest_radius": float(records["largest_radius"].iloc[0]),
         "curve": [
