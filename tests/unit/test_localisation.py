@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as arrays
 
 from patchcert import InputError, inpainting
 from patchcert.inpainting import restored, restored_blocks
-from patchcert.localisation import Outcome, covered, cross, label_maps, locate
+from patchcert.label_maps import label_maps
+from patchcert.localisation import Outcome, covered, cross, locate
 from patchcert.masks import patch_positions
 from patchcert.models.registry import Normalisation
 

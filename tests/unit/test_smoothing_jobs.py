@@ -11,27 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from patchcert import InputError
+from patchcert import InputError, localisation
 from patchcert.attacks.patch_pgd import random_places
-from patchcert.localisation import Outcome, label_maps
+from patchcert.label_maps import label_maps
+from patchcert.localisation import Outcome, vote
 from patchcert.models import registry
 from patchcert.models.grad_cam import grad_cam
 from patchcert.provenance import environment, file_sha256, read_json, write_json
 from patchcert.study import smoothing
-from patchcert.study.smoothing import (
-    Restored,
-    Sampled,
-    Shown,
-    Task,
-    attack_images,
-    clean_images,
-    given_boxes,
-    load,
-    restore_images,
-    sample_images,
-    save,
-    vote,
-)
+from patchcert.study.arrays import Restored, Sampled, Shown, load, save
+from patchcert.study.smoothing import Task, attack_images, clean_images, given_boxes, restore_images, sample_images
 
 from .test_shards import IMAGES, TRAINING, make_job
 
@@ -272,7 +261,7 @@ def test_shares_become_counts(
     monkeypatch: pytest.MonkeyPatch, block: tuple[int, int], overlap: float, threshold: float, shared: int, votes: int
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(smoothing, "locate", lambda *given, **settings: asked.append((*given, settings)))
+    monkeypatch.setattr(localisation, "locate", lambda *given, **settings: asked.append((*given, settings)))
     maps = np.zeros((1, 9, 9), dtype=np.int64)
     vote(maps, block, overlap=overlap, threshold=threshold, tolerance=2)
     assert asked == [(maps, block, {"overlap": shared, "threshold": votes, "tolerance": 2})]

@@ -5,7 +5,7 @@ attacker's, and the positions at which another label comes out vote for where th
 surroundings hold most of them is the answer. This is empirical. An attacker who knows it may mislead it, and nothing here is a
 certificate.
 
-:func:`label_maps` asks the classifier, :func:`locate` does the voting on stored labels.
+:func:`patchcert.label_maps.label_maps` asks the classifier, :func:`locate` does the voting on stored labels.
 
 Source: Zhang et al., "Certified defense against patch attacks via mask-guided randomized smoothing", Science China Information
 Sciences 65, 2022, sections 3.2 and 3.3, equations 11 and 12. Where the paper leaves something open, :func:`locate` says what is
@@ -15,23 +15,15 @@ done.
 from __future__ import annotations
 
 from enum import IntEnum
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from patchcert import InputError
-from patchcert.attacks.patch_pgd import answers
 from patchcert.defenses.double_masking import smallest_majority
-from patchcert.device import on_device
-from patchcert.inpainting import restored
-from patchcert.masking import usual_batch_size
-from patchcert.masks import Size, patch_positions
-from patchcert.models.registry import Normalisation
-from patchcert.smoothing import inference
+from patchcert.masks import Size
 
 TOLERANCE = 3
 """Pixels by which the block found is enlarged on every side, so that it covers the patch (section 3.2)."""
@@ -65,59 +57,6 @@ class Locations(NamedTuple):
     scores: NDArray[np.int64]
 
 
-def label_maps(
-    model: torch.nn.Module,
-    images: NDArray[np.uint8],
-    block: Size,
-    cache: Path,
-    *,
-    normalisation: Normalisation,
-    workers: int = 1,
-    device: str = "cpu",
-    batch_size: int | None = None,
-) -> NDArray[np.int64]:
-    """The label of each image with a block at each position, with a stride of one pixel, restored from its surroundings.
-
-    Args:
-        model: normalised images [b, 3, H, W] to logits [b, classes]; of tied logits the smallest class is the label.
-        images: uint8 [N, 3, H, W]; an attacked image is rounded to whole values, as a picture that is stored has them.
-        block: rows and columns, pixels.
-        cache: folder of restored blocks, see :func:`patchcert.inpainting.restored`.
-        normalisation: how the model wants its images.
-        workers: processes that restore blocks.
-        device: a torch device.
-        batch_size: copies a forward pass; by default a size that suits the device.
-
-    Returns:
-        int64 [N, R, C]: R = H - rows + 1, C = W - columns + 1.
-
-    Raises:
-        InputError: see :func:`patchcert.inpainting.restored`; or there is no image, or a logit is not finite.
-    """
-    blocks = restored(images, block, cache, workers)
-    if not len(images):
-        raise InputError("images: there is none; give one or more")
-    classifier = on_device(model, device).eval()
-    height, width = images.shape[2:]
-    positions = torch.from_numpy(patch_positions((height, width), block)[:, ::2])
-    size = usual_batch_size(device) if batch_size is None else batch_size
-    found = []
-    with inference(device):
-        for image, patches in zip(torch.from_numpy(images).to(device), blocks, strict=True):
-            parts = []
-            for start in range(0, len(positions), size):
-                part = slice(start, start + size)
-                inside = torch.from_numpy(np.array(patches[part])).to(device)
-                shown = _with_blocks(image, positions[part].to(device), inside)
-                logits = classifier(normalisation(shown).contiguous(memory_format=torch.channels_last)).float()
-                parts.append(torch.where(logits.isfinite().all(dim=1), answers(logits), -1))
-            found.append(torch.cat(parts).cpu().numpy())
-    labels = np.stack(found)
-    if (labels < 0).any():
-        raise InputError("the classifier gave a logit that is not finite; no label can be read from it")
-    return labels.reshape(len(images), height - block[0] + 1, width - block[1] + 1)
-
-
 def locate(labels: ArrayLike, block: Size, *, overlap: int, threshold: int, tolerance: int = TOLERANCE) -> Locations:
     """Find the patch by joint voting.
 
@@ -131,7 +70,8 @@ def locate(labels: ArrayLike, block: Size, *, overlap: int, threshold: int, tole
     image have no vote; all positions within the tolerance are taken for the patch, and not only those that are votes.
 
     Args:
-        labels: of the image with the block restored at each position, whole numbers [N, R, C]; see :func:`label_maps`.
+        labels: of the image with the block restored at each position, whole numbers [N, R, C];
+            see :func:`patchcert.label_maps.label_maps`.
         block: rows and columns, pixels.
         overlap: rows or columns that blocks of the cross share with its middle, from 1 (the cross is a square) to the block's
             smaller side (its arms are one position wide). The paper calls it m and does not say what it is.
@@ -160,6 +100,21 @@ def locate(labels: ArrayLike, block: Size, *, overlap: int, threshold: int, tole
     return Locations(np.where(located[:, None], boxes, NOWHERE), outcomes, attacked, scores)
 
 
+def vote(maps: NDArray[np.int64], block: Size, *, overlap: float, threshold: float, tolerance: int) -> Locations:
+    """Where the patches are, by joint voting whose settings are shares, so that they suit blocks of every size.
+
+    Args:
+        maps: labels with a block restored at every place, int64 [N, R, C].
+        block: rows and columns, pixels.
+        overlap: rows or columns that blocks of the cross share with its middle, as a share of the block's smaller side.
+        threshold: score above which a place is a candidate, as a share of the blocks in the cross.
+        tolerance: pixels by which the block found is enlarged on every side.
+    """
+    shared = max(1, round(overlap * min(block)))
+    votes = int(threshold * int(cross(block, shared).sum()))
+    return locate(maps, block, overlap=shared, threshold=votes, tolerance=tolerance)
+
+
 def cross(block: Size, overlap: int) -> NDArray[np.int64]:
     """The template T: 1 for each block, by how far it is moved, that shares ``overlap`` rows or columns with the middle one.
 
@@ -181,17 +136,6 @@ def covered(boxes: ArrayLike, patches: ArrayLike) -> NDArray[np.bool_]:
         raise InputError(f"patches: shape {wanted.shape}, boxes: {found.shape}; write a box for each image, [N, 4] both")
     outwards = np.array([1, -1, 1, -1])
     return np.asarray((found * outwards <= wanted * outwards).all(axis=1))
-
-
-def _with_blocks(image: torch.Tensor, corners: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Copies [b, 3, H, W] of an image [3, H, W] with blocks [b, rows, columns, 3] at corners (top, left), int64 [b, 2]."""
-    rows, columns = inside.shape[1:3]
-    copies = image.permute(1, 2, 0).repeat(len(inside), 1, 1, 1)
-    number = torch.arange(len(inside), device=image.device)[:, None, None]
-    down = corners[:, :1] + torch.arange(rows, device=image.device)
-    across = corners[:, 1:] + torch.arange(columns, device=image.device)
-    copies[number, down[:, :, None], across[:, None, :]] = inside
-    return copies.permute(0, 3, 1, 2)
 
 
 def _highest(scores: NDArray[np.int64]) -> NDArray[np.int64]:

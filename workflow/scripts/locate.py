@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from patchcert.evaluation.localisation import records
+from patchcert.localisation import vote
 from patchcert.masks import size_from_text
 from patchcert.provenance import whole_file
 from patchcert.study.adapter import job
-from patchcert.study.smoothing import Restored, Shown, load, vote
+from patchcert.study.arrays import Restored, Shown, load
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake

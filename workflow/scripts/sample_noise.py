@@ -7,9 +7,11 @@ import torch
 
 from patchcert.datasets.index import open_split
 from patchcert.device import own_gpus
+from patchcert.localisation import vote
 from patchcert.masks import size_from_text
 from patchcert.study.adapter import job
-from patchcert.study.smoothing import Restored, Task, given_boxes, load, sample_images, shown_images, vote
+from patchcert.study.arrays import Restored, load
+from patchcert.study.smoothing import Task, given_boxes, sample_images, shown_images
 from patchcert.study.trained import Trained
 
 if TYPE_CHECKING:

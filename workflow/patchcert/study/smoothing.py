@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from patchcert.attacks.patch_pgd import answers, random_places, untargeted
 from patchcert.datasets.index import Split
-from patchcert.localisation import Locations, cross, label_maps, locate
+from patchcert.label_maps import label_maps
 from patchcert.masks import Size, patch_positions
 from patchcert.models import registry
 from patchcert.models.grad_cam import grad_cam
-from patchcert.provenance import environment, file_sha256, whole_file
+from patchcert.provenance import environment, file_sha256
 from patchcert.smoothing import inference, sample_counts
+from patchcert.study.arrays import Restored, Sampled, Shown, load, save
 from patchcert.study.blocks import finished_blocks
 from patchcert.study.trained import Trained
 
@@ -32,65 +33,6 @@ LOCATED_PLACES = ("clean", "attacked")
 """The images in which the patch is looked for, and the mask put where it is found."""
 FULL_RANGE = 2.5
 """How far all steps of an attack could move a pixel together, values in [0, 1]: over the whole range, and more."""
-
-
-class Shown(NamedTuple):
-    """Images as a classifier is shown them, N of them.
-
-    Attributes:
-        ids: str [N].
-        labels: true labels, int64 [N].
-        pixels: uint8 [N, 3, H, W].
-        patches: where the attacker's patch is, int64 [N, 4]: top, bottom, left, right, half-open; no pixel in a clean image.
-        clean: the classifier's answer to the clean image, int64 [N].
-        undefended: its answer to what is shown, int64 [N].
-    """
-
-    ids: NDArray[np.str_]
-    labels: NDArray[np.int64]
-    pixels: NDArray[np.uint8]
-    patches: NDArray[np.int64]
-    clean: NDArray[np.int64]
-    undefended: NDArray[np.int64]
-
-
-class Restored(NamedTuple):
-    """What a classifier says of images with a block restored at every place: ``ids`` [N], ``maps`` int64 [N, R, C]."""
-
-    ids: NDArray[np.str_]
-    maps: NDArray[np.int64]
-
-
-class Sampled(NamedTuple):
-    """What a classifier says of N images under noise in a box of each.
-
-    Attributes:
-        ids: str [N].
-        labels: true labels, int64 [N].
-        undefended: the classifier's answer without noise, int64 [N].
-        boxes: where the noise is, int64 [N, 4]; without a pixel, nothing was sampled.
-        selection: counts of the first phase of Algorithm 1, int64 [N, C].
-        estimation: counts of the second, int64 [N, C].
-    """
-
-    ids: NDArray[np.str_]
-    labels: NDArray[np.int64]
-    undefended: NDArray[np.int64]
-    boxes: NDArray[np.int64]
-    selection: NDArray[np.int64]
-    estimation: NDArray[np.int64]
-
-
-def save(file: str | Path, arrays: NamedTuple) -> None:
-    """Write arrays as a compressed npz file, whole or not at all."""
-    with whole_file(file) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays._asdict())
-
-
-def load(file: str | Path, kind: Any) -> Any:
-    """Arrays of a kind, as :func:`save` wrote them."""
-    with np.load(file, allow_pickle=False) as stored:
-        return kind(**{name: stored[name] for name in kind._fields})
 
 
 @dataclass(frozen=True)
@@ -228,21 +170,6 @@ def restore_images(
 
     settings = {"block": list(block), "images": source}
     task.by_blocks(Restored, output, shown.ids.tolist(), settings, "restoring", work)
-
-
-def vote(maps: NDArray[np.int64], block: Size, *, overlap: float, threshold: float, tolerance: int) -> Locations:
-    """Where the patches are, by joint voting whose settings are shares, so that they suit blocks of every size.
-
-    Args:
-        maps: labels with a block restored at every place, int64 [N, R, C].
-        block: rows and columns, pixels.
-        overlap: rows or columns that blocks of the cross share with its middle, as a share of the block's smaller side.
-        threshold: score above which a place is a candidate, as a share of the blocks in the cross.
-        tolerance: pixels by which the block found is enlarged on every side.
-    """
-    shared = max(1, round(overlap * min(block)))
-    votes = int(threshold * int(cross(block, shared).sum()))
-    return locate(maps, block, overlap=shared, threshold=votes, tolerance=tolerance)
 
 
 def given_boxes(task: Task, shown: Shown, place: str, mask: Size) -> NDArray[np.int64]:
