@@ -100,7 +100,7 @@ def _said(fact: str, value: Any) -> str:
 
 def strength(steps: int) -> str:
     """The gradient steps of an attack, for readers."""
-    return f"{steps} steps" if steps else "noise alone"
+    return "noise alone" if not steps else f"{steps} step{'s' if steps > 1 else ''}"
 
 
 def paper_dataset(ledger: pd.DataFrame, dataset: str) -> str:
