@@ -11,7 +11,7 @@ from torch import nn
 
 from patchcert import InputError, defended
 from patchcert.defended import ALGORITHMS, DefendedClassifier
-from patchcert.defenses import challenger, double_masking
+from patchcert.defenses import asking, challenger, double_masking
 from patchcert.masks import mask_set, masks_from_text
 from patchcert.predict import Engine, pair_labels
 
@@ -52,7 +52,7 @@ def test_answers_are_those_of_the_algorithm_on_all_pairs(
         labels = pair_labels(script, script.images, MASKS[name])
         assert (labels == script.labels).all()
         expected = INFER[algorithm](labels)
-        differ += int((expected != double_masking.smallest_majority(labels.diagonal(axis1=1, axis2=2))).sum())
+        differ += int((expected != asking.smallest_majority(labels.diagonal(axis1=1, axis2=2))).sum())
         for shown in (3, 10, 128):
             monkeypatch.setattr(defended, "IMAGES_SHOWN", shown)
             script.seen.clear()

@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from patchcert import InputError
 from patchcert.device import device_name
-from patchcert.masking import box_pixels
+from patchcert.masking import DTYPES, box_pixels
 from patchcert.masks import MaskSet, Size, mask_set
-from patchcert.predict import DTYPES, Engine
+from patchcert.predict import Engine
 from patchcert.provenance import environment, whole_file, write_json
 from patchcert.report.style import WIDTH, save, styled
 

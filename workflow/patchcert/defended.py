@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchcert import InputError
 from patchcert.defenses import double_masking
+from patchcert.masking import IMAGES_SHOWN
 from patchcert.masks import MaskSet
-from patchcert.predict import ALGORITHMS, IMAGES_SHOWN, Engine, Shown
+from patchcert.predict import ALGORITHMS, Engine, Shown
 from patchcert.predictions import expand_pairs
 
 

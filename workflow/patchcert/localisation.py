@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from patchcert import InputError
-from patchcert.defenses.double_masking import smallest_majority
+from patchcert.defenses.asking import smallest_majority
 from patchcert.masks import Size
 
 TOLERANCE = 3

@@ -14,6 +14,10 @@ LOG = logging.getLogger(__name__)
 
 BATCH_SIZES = {"cpu": 64}
 LARGE_BATCH_SIZE = 1024
+IMAGES_SHOWN = 128
+"""Images that are on the device at once; batches are filled across them."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Arithmetic of forward passes; bfloat16 is autocast."""
 Said = TypeVar("Said")
 
 

@@ -23,14 +23,11 @@ from patchcert.defenses import challenger, double_masking
 from patchcert.defenses.asking import UNPREDICTED, checked_truth
 from patchcert.defenses.multilabel import Extrema
 from patchcert.device import on_device
-from patchcert.masking import MaskedCopies
+from patchcert.masking import DTYPES, IMAGES_SHOWN, MaskedCopies
 from patchcert.masks import MaskSet, pair_index
 from patchcert.predictions import LARGEST_LABEL, Answers, expand_pairs
 from patchcert.row_extrema import AreasOfMasks, RowExtrema
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-IMAGES_SHOWN = 128
-"""Images that are on the device at once; batches are filled across them."""
 ALGORITHMS = ("double_masking", "challenger")
 """How a defended answer is found; modules of :mod:`patchcert.defenses`."""
 REQUESTS = 2**15

@@ -25,9 +25,8 @@ from patchcert import InputError
 from patchcert.attacks.patch_pgd import answers
 from patchcert.defenses.mask_smoothing import check_sigma
 from patchcert.device import on_device
-from patchcert.masking import usual_batch_size
+from patchcert.masking import DTYPES, IMAGES_SHOWN, usual_batch_size
 from patchcert.models.registry import Normalisation
-from patchcert.predict import DTYPES, IMAGES_SHOWN
 from patchcert.provenance import settings_sha256
 from patchcert.receptive_field import checked_boxes
 
@@ -73,7 +72,7 @@ def sample_counts(
     """Classify images under Gaussian noise in their boxes, and count the answers.
 
     Batches are filled across phases and images. Memory holds one batch, one block of noise and
-    :data:`patchcert.predict.IMAGES_SHOWN` images, however many samples there are. Of tied logits the smallest class is the
+    :data:`patchcert.masking.IMAGES_SHOWN` images, however many samples there are. Of tied logits the smallest class is the
     answer.
 
     Args:

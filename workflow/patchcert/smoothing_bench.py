@@ -18,9 +18,8 @@ import torch
 
 from patchcert import InputError, bench_table
 from patchcert.device import device_name, on_device
-from patchcert.masking import usual_batch_size
+from patchcert.masking import DTYPES, usual_batch_size
 from patchcert.models import registry
-from patchcert.predict import DTYPES
 from patchcert.smoothing import inference, sample_counts
 
 FORWARD, SAMPLER = "forward passes alone", "sampler"
@@ -38,7 +37,7 @@ class Setting(NamedTuple):
         samples: samples of each image, a tenth of them for the selection; two or more.
         batch_size: copies a forward pass; None is what suits the device.
         device: a torch device.
-        dtype: one of :data:`patchcert.predict.DTYPES`.
+        dtype: one of :data:`patchcert.masking.DTYPES`.
     """
 
     model: str

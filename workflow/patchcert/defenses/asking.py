@@ -168,3 +168,11 @@ def _shares(lengths: NDArray[np.int64], wave: int) -> NDArray[np.int64]:
     shares: NDArray[np.int64] = np.minimum(lengths, level)
     shares[np.flatnonzero(lengths > level)[: wave - shares.sum()]] += 1
     return shares
+
+
+def smallest_majority(one_mask: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The most frequent label of each row of int64 [N, K], and the smallest where several are as frequent, int64 [N]."""
+    values, codes = np.unique(one_mask, return_inverse=True)
+    counts = np.zeros((len(one_mask), len(values)), dtype=np.int64)
+    np.add.at(counts, (np.arange(len(one_mask))[:, None], codes.reshape(one_mask.shape)), 1)
+    return values[counts.argmax(axis=1)] if len(one_mask) else np.zeros(0, dtype=np.int64)

@@ -23,6 +23,7 @@ from patchcert.defenses.asking import (
     first_round,
     missing_label,
     refuted,
+    smallest_majority,
 )
 
 
@@ -159,14 +160,6 @@ def certify_online(
     requests = (first * masks + second)[worst_first]
     certified[image] = ~refuted(ask, Claims(image, truth[image], requests), masks=masks, wave=wave)
     return np.asarray(certified)
-
-
-def smallest_majority(one_mask: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The most frequent label of each row of int64 [N, K], and the smallest where several are as frequent, int64 [N]."""
-    values, codes = np.unique(one_mask, return_inverse=True)
-    counts = np.zeros((len(one_mask), len(values)), dtype=np.int64)
-    np.add.at(counts, (np.arange(len(one_mask))[:, None], codes.reshape(one_mask.shape)), 1)
-    return values[counts.argmax(axis=1)] if len(one_mask) else np.zeros(0, dtype=np.int64)
 
 
 def _decision(

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from patchcert import InputError
-from patchcert.defenses.asking import checked_truth
-from patchcert.defenses.double_masking import smallest_majority
+from patchcert.defenses.asking import checked_truth, smallest_majority
 
 ALERT = -1
 """The answer that an attack was detected."""

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchcert.defenses.asking import checked_truth
-from patchcert.defenses.double_masking import smallest_majority
+from patchcert.defenses.asking import checked_truth, smallest_majority
 from patchcert.defenses.minority_reports import checked, report_confidence
 from patchcert.predictions import Predictions
 
