@@ -1,6 +1,6 @@
 """Configuration, paths and the functions that rules take their inputs and parameters from."""
 
-from itertools import product
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +11,22 @@ from patchcert.datasets.sources import read_sources
 from patchcert.models.names import split
 from patchcert.provenance import code_digest, settings_sha256
 from patchcert.report.terms import ONE_PLACE_NOTE
+from patchcert.study import facts as of_certificates
 from patchcert.study.config import complete, products, settings_of
+from patchcert.study.facts import (
+    ANALYSED_BY,
+    GRID,
+    MASKED,
+    MASKING_NOTHING,
+    METRICS,
+    NO_MASKS,
+    REGION_TIMES,
+    RUN,
+    TIMES,
+    in_order,
+    once,
+    runs_of,
+)
 
 try:
     completed = complete(config)
@@ -33,70 +48,17 @@ except InputError as error:
 
 NAME = r"[a-z0-9][a-z0-9_]*"
 DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
-RUN = "{dataset}/{model}/{training}/seed-{seed}"
-MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
-RUN_FACTS = ("dataset", "model", "training", "seed")
-METRICS_FILE = f"{RESULTS}/metrics/{{analysis}}/{{defense}}.json"
+METRICS_FILE = f"{RESULTS}/{METRICS}"
 LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
-
-GRID = "grid"
-"""What the certificates of the grid of runs go by among the analyses."""
-
-ANALYSED_BY = {
-    "mask_budgets": ["double_masking", "challenger"],
-    "minority_reports": ["double_masking", "minority_reports"],
-    "multilabel": ["multilabel"],
-    "defenses": ["double_masking", "bagcert"],
-    "bagcert_conditions": ["bagcert"],
-    "bagcert_patch_sizes": ["bagcert"],
-    "bagcert_aspect_ratios": ["bagcert"],
-    "bagcert_times": ["bagcert"],
-    "bagcert_attacks": ["bagcert"],
-    "bagcert_outputs": ["bagcert"],
-    "smoothing_places": ["mask_smoothing"],
-    "smoothing_attacked": ["mask_smoothing"],
-    "smoothing_mask_sizes": ["mask_smoothing"],
-    "smoothing_trainings": ["mask_smoothing"],
-    "smoothing_noise": ["mask_smoothing"],
-    "smoothing_localisation": ["localisation"],
-}
-"""The defenses whose certificates an analysis compares, where it is not double masking alone."""
-
-NO_MASKS = "none"
-"""The mask budget of a defense that masks nothing."""
-
-MASKING_NOTHING = ("bagcert", "mask_smoothing", "localisation")
-
-PLACES = {"smoothing_places": ["center", "grad_cam"], "smoothing_attacked": ["center", "clean", "attacked"]}
-"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone; what is located is held against it."""
 
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 
 
-def as_text(size):
-    """Rows and columns as paths name them; what is a text already stays as it is."""
-    return size if isinstance(size, str) else f"{size[0]}x{size[1]}"
-
-
-def runs_of(block):
-    """The facts of the runs that a block of the configuration names, as the product of its lists."""
-    return [
-        {"dataset": block["dataset"], "model": model, "training": training, "seed": seed}
-        for model, training, seed in product(block["models"], block["trainings"], block["seeds"])
-    ]
-
-
-def in_order(runs, by=RUN_FACTS):
-    """Runs, each once, by dataset, model and training as they are first named; or certificates, by what else tells them apart."""
-    named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in by}
-    unique = {tuple(named[fact].index(run[fact]) for fact in named): run for run in runs}
-    return [unique[place] for place in sorted(unique)]
-
-
-def parts_of(target):
-    """The analyses that a named target makes; those that the bare snakemake makes, the grid of runs among them, if it is none."""
-    analyses = [name for name, block in config["analyses"].items() if block["target"] == target]
-    return analyses if target else [GRID, *analyses]
+# the facts of certificates of this configuration
+parts_of, grid_facts, analysis_facts, facts_of, region_facts = (
+    partial(getattr(of_certificates, name), config)
+    for name in ("parts_of", "grid_facts", "analysis_facts", "facts_of", "region_facts")
+)
 
 
 def configured_runs(target=None):
@@ -105,55 +67,6 @@ def configured_runs(target=None):
         block for part in parts_of(target) for block in (config["runs"] if part == GRID else products(config["analyses"][part]))
     ]
     return in_order([run for block in blocks for run in runs_of(block)])
-
-
-def grid_facts():
-    """The facts of every certificate of the grid: its runs under every patch and budget that a defense names."""
-    facts = [
-        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
-        for defense, settings in config["defenses"].items()
-        for block in config["runs"]
-        for run, patch, budget in product(
-            runs_of(block), block["patch_sizes"] or settings.get("patch_sizes", []), settings.get("mask_budgets", [])
-        )
-    ]
-    return in_order(facts, by=("defense", *RUN_FACTS, "patch", "budget"))
-
-
-def analysis_facts(name, defense="double_masking"):
-    """The facts of every certificate that an analysis needs of a defense; none where it is not configured.
-
-    What names no mask budgets is for a defense that masks nothing, and what names some for the others.
-    """
-    if name not in config["analyses"]:
-        return []
-    facts = [
-        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense} | further
-        for block in products(config["analyses"][name])
-        if ("budgets" in block) != (defense in MASKING_NOTHING)
-        for run, patch, budget in product(runs_of(block), block["patches"], block.get("budgets", [NO_MASKS]))
-        for further in further_facts(name, defense, block, run["training"])
-    ]
-    return once(facts)
-
-
-def further_facts(name, defense, block, training):
-    """What else tells the certificates of a run against one patch apart, or has to be known of them."""
-    if defense == "localisation":
-        return [
-            {"steps": steps, "shown": f"steps-{steps}"} for steps in config["defenses"]["mask_smoothing"]["attack_strengths"]
-        ]
-    if defense != "mask_smoothing":
-        return [{}]
-    sides = " to ".join(map(str, dict.fromkeys(config["trainings"][training].get("noise_sides", []))))
-    settings = {"noise_sides": sides, "samples": config["defenses"]["mask_smoothing"]["estimation_samples"]}
-    places, sigmas = PLACES.get(name, ["center"]), [int(sigma) if sigma == int(sigma) else sigma for sigma in block["sigmas"]]
-    return [settings | {"place": place, "sigma": sigma} for place, sigma in product(places, sigmas)]
-
-
-def once(facts):
-    """Facts in their order, each once."""
-    return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
 
 
 def certified_facts():
@@ -384,11 +297,6 @@ def multilabel_facts(wildcards):
     return facts_of(wildcards.analysis, "multilabel")
 
 
-def region_facts(analysis):
-    """The facts of BagCert's certificates of an analysis, with the margin M that each run was trained for."""
-    return [facts | {"margin": config["trainings"][facts["training"]].get("margin")} for facts in facts_of(analysis, "bagcert")]
-
-
 def region_patches(wildcards):
     """Every patch that an analysis asks a region scorer about."""
     run = run_of(wildcards)
@@ -445,16 +353,6 @@ def timed_regions(wildcards):
 
 def evaluation_code(wildcards):
     return adapter_code("evaluate.py", f"patchcert.evaluation.{wildcards.defense}")
-
-
-def facts_of(analysis, defense=None):
-    """The facts of the certificates of an analysis, or of the grid of runs, of one defense or of every one that it compares."""
-    if analysis == GRID:
-        facts = grid_facts()
-    else:
-        compared = ANALYSED_BY.get(analysis, ["double_masking"])
-        facts = [each for name in compared for each in analysis_facts(analysis, name)]
-    return [each for each in facts if defense in (None, each["defense"])]
 
 
 def evaluated_runs(wildcards):
