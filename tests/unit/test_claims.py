@@ -1,0 +1,210 @@
+"""Numbers of the ledger as something to ask a study for: what gives each, what was measured, and whether it still holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from patchcert.claims import targets
+from patchcert.claims.targets import Target, patches_of, target
+from patchcert.report.ledger import read_ledger
+from patchcert.study.config import complete
+
+ROOT = Path(__file__).parents[2]
+BIT, VIT = "resnetv2_50x1_bit.goog_distilled_in1k", "vit_base_patch16_224.augreg_in21k_ft_in1k"
+MRS = "mask_guided_randomized_smoothing"
+
+
+def configured(name: str) -> dict[str, Any]:
+    return complete(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+
+
+@pytest.fixture(scope="module")
+def ledger() -> pd.DataFrame:
+    return read_ledger(ROOT / "reports" / "claims.csv")
+
+
+@pytest.fixture(scope="module")
+def rows(ledger: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in ledger.to_dict("records")}
+
+
+@pytest.fixture(scope="module")
+def paper() -> dict[str, Any]:
+    return configured("paper")
+
+
+@pytest.fixture(scope="module")
+def default() -> dict[str, Any]:
+    return configured("study")
+
+
+# --- what gives a number -----------------------------------------------------------------------------------------------------
+
+
+def test_every_number_has_a_target_in_the_paper_study_or_a_reason(rows, paper) -> None:
+    found = {identity: target(row, paper) for identity, row in rows.items()}
+    assert Counter(each if isinstance(each, str) else each.kind for each in found.values()) == {
+        "certificates": 728,
+        "region_times": 15,
+        "times": 2,
+        "quoted from others": 122,
+        "a defense of others that the study does not have": 70,
+        "time of the authors' hardware": 7,
+        "a difference from a number of others": 1,
+    }
+    for identity, each in found.items():
+        assert isinstance(each, Target) == (each not in targets.REASONS)
+        if isinstance(each, Target):
+            assert each.facts
+            assert not rows[identity]["quoted_from"]
+
+
+@pytest.mark.parametrize(
+    ("identity", "analysis", "facts"),
+    [
+        (
+            "patchcleanser_table2_cifar10_vit_2_4_percent_robust",
+            "grid",
+            {"dataset": "cifar10", "model": VIT, "training": "random_cutout", "patch": "35x35", "budget": "6x6"},
+        ),
+        (
+            "patchcleanser_table4_cifar10_two_squares_1_percent_robust",
+            "patch_shapes",
+            {"dataset": "cifar10", "patch": "2-of-23x23", "budget": "6x6"},
+        ),
+        ("patchcleanser_table4_imagenet_rectangle_1_percent_clean", "patch_shapes", {"patch": "area-501"}),
+        ("patchcleanser_figure8_imagenet_vit_64x64_robust", "large_patches", {"patch": "64x64"}),
+        ("patchcleanser_figure5_imagenet_vit_most_efficient_time", "mask_budgets", {"budget": "2x2", "patch": "32x32"}),
+        (
+            "patchcleanser_table3_imagenette_resnet",
+            "grid",
+            {"dataset": "imagenette", "model": BIT, "training": "random_cutout"},
+        ),
+        ("multilabel_patchcleanser_table3_fn_recall", "multilabel", {"dataset": "coco", "training": "multilabel_plain"}),
+        (
+            "bagcert_section4_cifar10_certified",
+            "bagcert_conditions",
+            {"dataset": "cifar10_32", "model": "bagcert_cifar10_rf7", "training": "margin_050", "patch": "5x5"},
+        ),
+        (
+            "bagcert_section4_imagenet_condition_3_3",
+            "bagcert_conditions",
+            {"model": "bagcert_imagenet_rf17", "training": "margin_025_one_hot", "patch": "32x32"},
+        ),
+        ("bagcert_table1_cifar10_rf9_parameters", "bagcert_times", {"model": "bagcert_cifar10_rf9"}),
+        (f"{MRS}_table1_cifar10_ours_certified", "smoothing_attacked", {"place": "attacked", "sigma": 7, "patch": "5x5"}),
+        (f"{MRS}_table1_imagenet_ours_clean", "smoothing_attacked", {"place": "clean", "training": "gaussian_patch_large"}),
+        (f"{MRS}_section4_2_cifar10_grad_cam_certified", "smoothing_places", {"place": "grad_cam", "sigma": 7}),
+        (f"{MRS}_section4_3_cifar10_sigma_80_certified", "smoothing_noise", {"place": "center", "sigma": 80}),
+        (f"{MRS}_section4_3_cifar10_30x30_answered", "smoothing_mask_sizes", {"place": "center", "patch": "30x30"}),
+    ],
+)
+def test_the_certificate_of_a_number(rows, paper, identity, analysis, facts) -> None:
+    found = target(rows[identity], paper)
+    assert isinstance(found, Target)
+    assert found.analysis == analysis
+    assert len(found.facts) == 1
+    assert facts.items() <= found.facts[0].items()
+
+
+@pytest.mark.parametrize(
+    ("identity", "told", "values"),
+    [
+        ("patchcleanser_section4_2_imagenet_vit_every_patch_clean", "patch", ["23x23", "32x32", "39x39"]),
+        ("bagcert_section4_cifar10_24_pixels_certified", "patch", [f"{a}x{24 // a}" for a in (1, 2, 3, 4, 6, 8, 12, 24)]),
+        ("bagcert_appendix_a3_cifar10_sigmoid_unstable", "seed", [0, 1, 2, 3, 4]),
+        (
+            "patchcleanser_figure9_imagenet_minority_reports_as_accurate_robust",
+            "defense",
+            ["minority_reports", "double_masking"],
+        ),
+    ],
+)
+def test_a_number_of_several_certificates(rows, paper, identity, told, values) -> None:
+    found = target(rows[identity], paper)
+    assert isinstance(found, Target)
+    assert [facts[told] for facts in found.facts] == values
+    assert len({tuple((k, v) for k, v in facts.items() if k != told) for facts in found.facts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("identity", "reason"),
+    [
+        ("greedy_cutout_table1_cifar10_cbn_robust", targets.QUOTED),
+        ("patchcleanser_table2_imagenet_ds_2_percent_robust", targets.OTHERS),
+        ("patchcleanser_figure5_imagenet_bagcert_time", targets.HARDWARE),
+        ("bagcert_section4_imagenet_time", targets.HARDWARE),
+        (f"{MRS}_section4_2_imagenet_gain", targets.DIFFERENCE),
+    ],
+)
+def test_why_a_number_has_no_target(rows, paper, identity, reason) -> None:
+    assert target(rows[identity], paper) == reason
+
+
+@pytest.mark.parametrize(
+    ("identity", "facts"),
+    [
+        (
+            "patchcleanser_table2_cifar10_resnet_2_4_percent_robust",
+            {"dataset": "digits", "model": "small_resnetv2", "training": "random_cutout", "patch": "5x5", "budget": "6x6"},
+        ),
+        ("patchcleanser_table4_cifar10_rectangle_1_percent_clean", {"patch": "area-10", "budget": "3x3"}),
+        ("multilabel_patchcleanser_table1_certified_robust_class_recall", {"dataset": "scenes", "patch": "9x9"}),
+        ("bagcert_table1_cifar10_ds_bs_time", {"model": "small_block_smoothing"}),
+        (f"{MRS}_table1_cifar10_ours_certified", {"model": "small_resnetv2", "place": "attacked"}),
+    ],
+)
+def test_the_counterpart_of_a_number(rows, default, identity, facts) -> None:
+    found = target(rows[identity], default)
+    assert isinstance(found, Target)
+    assert facts.items() <= found.facts[0].items()
+
+
+def test_numbers_have_the_counterparts_that_the_ledger_names(ledger, default) -> None:
+    """But those of one paper's trainings and mask sets that are too many for a small study."""
+    found = ledger[[isinstance(target(row, default), Target) for row in ledger.to_dict("records")]]
+    named = ledger[ledger["default_model"] != ""]
+    assert set(found["id"]) < set(named["id"])
+    without = named[~named["id"].isin(found["id"])]
+    assert set(without["paper"] + " " + without["table"]) == {
+        "greedy_cutout Table 1",
+        "greedy_cutout Table A1",
+        f"{MRS} Section 4.4",
+    }
+    assert len(without) == 53
+
+
+def test_what_was_taken_out_of_a_configuration_is_said(rows, paper) -> None:
+    less = paper | {"analyses": {name: block for name, block in paper["analyses"].items() if name != "large_patches"}}
+    assert target(rows["patchcleanser_figure7_imagenet_vit_192x192_clean"], less) == targets.NOT_CONFIGURED
+
+
+def test_labels_of_named_classes_are_places_in_the_order_of_wordnet_ids() -> None:
+    from timm.data import ImageNetInfo
+
+    assert {name: ImageNetInfo().index_to_label_name(label) for name, label in targets.LABELS.items()} == {
+        name: name for name in targets.LABELS
+    }
+
+
+@pytest.mark.parametrize(
+    ("published", "size", "wanted"),
+    [
+        ("2.4 % (5x5 of 32x32)", (224, 224), ["35x35"]),
+        ("2.4 % (5x5 of 32x32)", (32, 32), ["5x5"]),
+        ("1 % (23x23 of 224x224)", (32, 32), []),
+        ("two patches of 1 % (23x23 of 224x224)", (224, 224), ["2-of-23x23"]),
+        ("any rectangle of 1 % (of 224x224)", (224, 224), ["area-501"]),
+        ("any rectangle of 24 px (of 32x32)", (32, 32), ["1x24", "2x12", "3x8", "4x6", "6x4", "8x3", "12x2", "24x1"]),
+        ("any rectangle of 24 px (of 32x32)", (224, 224), []),
+        ("(1x24 of 32x32)", (32, 32), ["1x24"]),
+    ],
+)
+def test_what_a_patch_is_called_in_images_of_a_size(published, size, wanted) -> None:
+    assert patches_of(published, size) == wanted
