@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from patchcert.claims import targets
+from patchcert import InputError
+from patchcert.claims import measured, readings, targets
+from patchcert.claims.measured import Results, survey
 from patchcert.claims.targets import Target, patches_of, target
+from patchcert.provenance import write_json
 from patchcert.report.ledger import read_ledger
 from patchcert.study.config import complete
 
@@ -208,3 +211,179 @@ def test_labels_of_named_classes_are_places_in_the_order_of_wordnet_ids() -> Non
 )
 def test_what_a_patch_is_called_in_images_of_a_size(published, size, wanted) -> None:
     assert patches_of(published, size) == wanted
+
+
+# --- what was measured -------------------------------------------------------------------------------------------------------
+
+RUN = {"dataset": "digits", "model": "small_resnetv2", "training": "random_cutout", "seed": 0}
+GRID_FACTS = RUN | {"patch": "5x5", "budget": "6x6", "defense": "double_masking"}
+ROBUST = "patchcleanser_table2_cifar10_resnet_2_4_percent_robust"
+
+
+def paper_facts(rows: dict[str, dict[str, Any]], paper: dict[str, Any], identity: str) -> list[dict[str, Any]]:
+    found = target(rows[identity], paper)
+    assert isinstance(found, Target)
+    return found.facts
+
+
+def store(root: Path, config: dict[str, Any], path: str, content: dict[str, Any]) -> None:
+    write_json(root / config["directories"]["results"] / path, content)
+
+
+@pytest.mark.parametrize(("value", "status"), [(76.4, measured.WITHIN), (81.2, measured.WITHIN), (76.3, measured.OUTSIDE)])
+def test_a_number_is_held_against_the_metrics_of_its_certificate(ledger, rows, paper, tmp_path, value, status) -> None:
+    (facts,) = paper_facts(rows, paper, ROBUST)
+    runs = [facts | {"patch": "14x14", "certified": {"percent": 50.0}}, facts | {"certified": {"percent": value}}]
+    store(tmp_path, paper, "metrics/patch_sizes/double_masking.json", {"runs": runs})
+    found = survey(ledger[ledger["id"] == ROBUST], Results(paper, tmp_path)).iloc[0]
+    assert (found["status"], found["measured"]) == (status, value)
+    assert found["difference"] == pytest.approx(value - 78.8)
+
+
+@pytest.mark.parametrize(
+    ("relation", "value", "status"),
+    [
+        ("=", 52.4, measured.WITHIN),
+        ("=", 47.5, measured.OUTSIDE),
+        ("~", 52.5, measured.OUTSIDE),
+        (">", 99, measured.WITHIN),
+        (">", 47.5, measured.OUTSIDE),
+        ("<", 0, measured.WITHIN),
+        ("<", 52.5, measured.OUTSIDE),
+    ],
+)
+def test_a_bound_is_kept_on_one_side(relation, value, status) -> None:
+    assert measured.status({"published": 50.0, "tolerance": 2.4, "relation": relation}, value) == status
+
+
+def test_a_time_is_told_and_not_judged(ledger, rows, paper, tmp_path) -> None:
+    identity = "bagcert_table1_cifar10_rf7_time"
+    (facts,) = paper_facts(rows, paper, identity)
+    parts = [{"patch": "5x5", "milliseconds": each, "parameters": 38e6} for each in (3.0, 0.5)]
+    store(
+        tmp_path,
+        paper,
+        f"region_times/{'/'.join(map(str, (facts['dataset'], facts['model'], facts['training'])))}/seed-0.json",
+        {"rows": parts},
+    )
+    rows_of = ledger[ledger["id"].isin([identity, "bagcert_table1_cifar10_rf7_parameters"])]
+    found = survey(rows_of, Results(paper, tmp_path))
+    # 3.5 ms an image
+    assert found[["measured", "status"]].to_numpy().tolist() == [[35.0, measured.ORDER_ONLY], [38.0, measured.WITHIN]]
+
+
+def test_a_number_of_several_certificates_waits_for_all_of_them(ledger, rows, paper, tmp_path) -> None:
+    identity = "bagcert_section4_cifar10_24_pixels_certified"
+    facts = paper_facts(rows, paper, identity)
+    runs = [each | {"condition_3_2": {"percent": 40.0 + place}} for place, each in enumerate(facts)]
+    results = []
+    for number in (len(runs) - 1, len(runs)):
+        store(tmp_path, paper, "metrics/bagcert_aspect_ratios/bagcert.json", {"runs": runs[:number]})
+        found = survey(ledger[ledger["id"] == identity], Results(paper, tmp_path)).iloc[0]
+        results.append((found["status"], found["measured"]))
+    assert results[1] == (measured.WITHIN, 40.0)
+    assert results[0][0] == measured.NOT_RUN
+
+
+def test_where_nothing_has_run_every_number_says_so_or_why_not(ledger, paper, tmp_path) -> None:
+    found = survey(ledger, Results(paper, tmp_path))
+    assert found["status"].value_counts().to_dict() == {"not run": 745, "quoted": 122, "not reproducible": 78}
+    assert found["measured"].isna().all()
+    assert ((found["reason"] == "") == (found["status"] == "not run")).all()
+
+
+def test_counterparts_are_read_from_the_metrics_or_else_from_the_tables(ledger, default, tmp_path) -> None:
+    tables = tmp_path / "reports" / "tables"
+    tables.mkdir(parents=True)
+    line = GRID_FACTS | {"metric": "certified", "percent": 57.5}
+    pd.DataFrame([line | {"budget": "3x3", "percent": 1.0}, line]).to_csv(tables / "accuracy.csv", index=False)
+    row = ledger[ledger["id"] == ROBUST]
+    assert survey(row, Results(default, tmp_path)).iloc[0][["measured", "status"]].tolist() == [57.5, measured.COUNTERPART]
+    store(tmp_path, default, "metrics/grid/double_masking.json", {"runs": [GRID_FACTS | {"certified": {"percent": 58.0}}]})
+    assert survey(row, Results(default, tmp_path))["measured"].tolist() == [58.0]
+
+
+def test_the_committed_report_has_counterparts_of_every_defense_in_it(ledger, paper, default, tmp_path) -> None:
+    """What a fresh clone shows, where nothing has run: the cells of the committed tables."""
+    empty = default | {"directories": default["directories"] | {"results": "nothing"}}
+    found = survey(ledger, Results(paper, tmp_path), Results(empty, ROOT)).set_index("id")["counterpart"]
+    shown = pd.read_csv(ROOT / "reports/tables/accuracy.csv")
+    (robust,) = shown.loc[
+        (shown[list(GRID_FACTS)] == pd.Series(GRID_FACTS)).all(axis=1) & (shown["metric"] == "certified"), "percent"
+    ]
+    assert found[ROBUST] == robust
+    overall = pd.read_csv(ROOT / "reports/tables/multilabel_overall.csv").set_index(["training", "setting"])
+    recall = overall.loc[("multilabel_plain", "certified"), "recall"]
+    assert found["multilabel_patchcleanser_table1_certified_robust_overall_recall"] == pytest.approx(100 * recall)
+    times = pd.read_csv(ROOT / "reports/tables/bagcert_times.csv").groupby("model")["seconds"].sum()
+    assert found["bagcert_table1_cifar10_rf9_time"] == pytest.approx(times["small_bagcert_rf9"], abs=1e-3)
+    assert found[ledger.loc[ledger["default_model"] == "", "id"]].isna().all()
+
+
+def test_an_unknown_id_is_told_the_nearest_ones(ledger) -> None:
+    with pytest.raises(InputError) as caught:
+        measured.row_of(ledger, "bagcert_table1_cifar10_rf8_time")
+    assert "no number has the id 'bagcert_table1_cifar10_rf8_time'; did you mean bagcert_table1_cifar10_rf" in str(caught.value)
+
+
+# --- how it is read ----------------------------------------------------------------------------------------------------------
+
+CURVE = {"clean": [60, 84, 90], "certified": [80, 62, 10], "total": [100, 100, 100]}
+CLASSES = [
+    {"class": number, "setting": setting, "area": area}
+    for setting, areas in {"certified": [0.2, 0.9, None, 0.1], "defended": [0.5, 0.6, 0.7, 0.8]}.items()
+    for number, area in enumerate(areas)
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "measures", "value"),
+    [
+        (readings.share("clean"), [{"clean": {"percent": 40}}, {"clean": {"percent": 60}}], 50),
+        (readings.share("clean", min), [{"clean": {"percent": 40}}, {"clean": {"percent": 60}}], 40),
+        (readings.gain("a", "b"), [{"a": {"percent": 5}, "b": {"percent": 2}}, {"a": {"percent": 7}, "b": {"percent": 6}}], 2),
+        (readings.chance_level("clean"), [{"clean": {"percent": percent}} for percent in (10, 20, 20.1, 80)], 2),
+        (readings.of_label(7), [{"certified_by_label": {"7": 96.0, "8": 4.0}}], 96),
+        (readings.largest_radius, [{"largest_radius": 28.0, "sigma": 7}], 4),
+        (readings.most_robust, [{"curve": CURVE}], 80),
+        (readings.as_accurate("certified"), [{"curve": CURVE}, {"defended_clean": {"percent": 85.0}}], 62),
+        (readings.as_accurate("clean"), [{"curve": CURVE}, {"defended_clean": {"percent": 85.0}}], 84),
+        (readings.area_of_extreme_class("defended", best=True), [{"classes": CLASSES}], 0.6),
+        (readings.area_of_extreme_class("defended", best=False), [{"classes": CLASSES}], 0.8),
+        (
+            readings.cell("points", "recall", "per cent", setting="certified", threshold=0.8),
+            [{"points": [{"setting": "certified", "threshold": at, "recall": at / 2} for at in (0.7, 0.8000000000000002)]}],
+            40,
+        ),
+        (
+            readings.milliseconds("5x5", "6x6", "double_masking"),
+            [
+                {
+                    "rows": [
+                        GRID_FACTS | {"algorithm": name, "milliseconds": time}
+                        for name, time in (("challenger", 1), ("double_masking", 2))
+                    ]
+                }
+            ],
+            2,
+        ),
+    ],
+)
+def test_readings(read, measures, value) -> None:
+    assert read(measures) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        readings.share("certified"),
+        readings.of_label(7),
+        readings.largest_radius,
+        readings.cell("points", "recall", "per cent", setting="certified"),
+        readings.area_of_extreme_class("defended", best=True),
+        readings.milliseconds("5x5", "6x6", "double_masking"),
+    ],
+)
+def test_measures_of_something_else_are_not_read(read) -> None:
+    with pytest.raises(KeyError):
+        read([{"clean": {"percent": 40}, "points": [], "classes": [], "rows": []}])
