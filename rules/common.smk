@@ -15,6 +15,7 @@ from patchcert.study import facts as of_certificates
 from patchcert.study.config import complete, products, settings_of
 from patchcert.study.facts import (
     ANALYSED_BY,
+    CLAIMS,
     GRID,
     MASKED,
     MASKING_NOTHING,

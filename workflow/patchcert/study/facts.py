@@ -21,7 +21,9 @@ RUN_FACTS = ("dataset", "model", "training", "seed")
 
 METRICS = "metrics/{analysis}/{defense}.json"
 TIMES, REGION_TIMES = f"times/{RUN}.json", f"region_times/{RUN}.json"
-"""Files under the folder of results: what certificates amount to, and how long answers and region scores take."""
+CLAIMS = "claims/{claim}.json"
+"""Files under the folder of results: what certificates amount to, how long answers and region scores take, and the record of a
+published number that was regenerated alone."""
 
 GRID = "grid"
 """What the certificates of the grid of runs go by among the analyses."""
@@ -52,7 +54,8 @@ NO_MASKS = "none"
 MASKING_NOTHING = ("bagcert", "mask_smoothing", "localisation")
 
 PLACES = {"smoothing_places": ["center", "grad_cam"], "smoothing_attacked": ["center", "clean", "attacked"]}
-"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone; what is located is held against it."""
+"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone, which the others are held
+against."""
 
 
 def as_text(size: str | Sequence[int]) -> str:
@@ -69,7 +72,7 @@ def runs_of(block: Config) -> list[Facts]:
 
 
 def in_order(runs: Sequence[Facts], by: Sequence[str] = RUN_FACTS) -> list[Facts]:
-    """Runs, each once, by dataset, model and training as they are first named; or certificates, by what else tells them apart."""
+    """Runs, each once, by dataset, model and training as first named; or certificates, by what else tells them apart."""
     named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in by}
     unique = {tuple(named[fact].index(run[fact]) for fact in named): run for run in runs}
     return [unique[place] for place in sorted(unique)]
@@ -81,7 +84,7 @@ def once(facts: Iterable[Facts]) -> list[Facts]:
 
 
 def parts_of(config: Config, target: str | None) -> list[str]:
-    """The analyses that a named target makes; those that the bare snakemake makes, the grid of runs among them, if it is none."""
+    """The analyses that a named target makes; if it is none those of the bare snakemake, the grid of runs among them."""
     analyses = [name for name, block in config["analyses"].items() if block["target"] == target]
     return analyses if target else [GRID, *analyses]
 
