@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 import yaml
 
 from patchcert import InputError
-from patchcert.claims import measured, readings, targets
-from patchcert.claims.measured import Results, survey
+from patchcert.claims import readings, targets
+from patchcert.claims import record as records
+from patchcert.claims import status as statuses
+from patchcert.claims.measured import Results, row_of, survey
+from patchcert.claims.record import path_of, record, target_of, verify
 from patchcert.claims.targets import Target, patches_of, target
-from patchcert.provenance import write_json
+from patchcert.provenance import code_digest, write_json
 from patchcert.report.ledger import read_ledger
 from patchcert.study.config import complete
 
@@ -230,7 +234,7 @@ def store(root: Path, config: dict[str, Any], path: str, content: dict[str, Any]
     write_json(root / config["directories"]["results"] / path, content)
 
 
-@pytest.mark.parametrize(("value", "status"), [(76.4, measured.WITHIN), (81.2, measured.WITHIN), (76.3, measured.OUTSIDE)])
+@pytest.mark.parametrize(("value", "status"), [(76.4, statuses.WITHIN), (81.2, statuses.WITHIN), (76.3, statuses.OUTSIDE)])
 def test_a_number_is_held_against_the_metrics_of_its_certificate(ledger, rows, paper, tmp_path, value, status) -> None:
     (facts,) = paper_facts(rows, paper, ROBUST)
     runs = [facts | {"patch": "14x14", "certified": {"percent": 50.0}}, facts | {"certified": {"percent": value}}]
@@ -243,17 +247,17 @@ def test_a_number_is_held_against_the_metrics_of_its_certificate(ledger, rows, p
 @pytest.mark.parametrize(
     ("relation", "value", "status"),
     [
-        ("=", 52.4, measured.WITHIN),
-        ("=", 47.5, measured.OUTSIDE),
-        ("~", 52.5, measured.OUTSIDE),
-        (">", 99, measured.WITHIN),
-        (">", 47.5, measured.OUTSIDE),
-        ("<", 0, measured.WITHIN),
-        ("<", 52.5, measured.OUTSIDE),
+        ("=", 52.4, statuses.WITHIN),
+        ("=", 47.5, statuses.OUTSIDE),
+        ("~", 52.5, statuses.OUTSIDE),
+        (">", 99, statuses.WITHIN),
+        (">", 47.5, statuses.OUTSIDE),
+        ("<", 0, statuses.WITHIN),
+        ("<", 52.5, statuses.OUTSIDE),
     ],
 )
 def test_a_bound_is_kept_on_one_side(relation, value, status) -> None:
-    assert measured.status({"published": 50.0, "tolerance": 2.4, "relation": relation}, value) == status
+    assert statuses.status({"published": 50.0, "tolerance": 2.4, "relation": relation}, value) == status
 
 
 def test_a_time_is_told_and_not_judged(ledger, rows, paper, tmp_path) -> None:
@@ -269,7 +273,7 @@ def test_a_time_is_told_and_not_judged(ledger, rows, paper, tmp_path) -> None:
     rows_of = ledger[ledger["id"].isin([identity, "bagcert_table1_cifar10_rf7_parameters"])]
     found = survey(rows_of, Results(paper, tmp_path))
     # 3.5 ms an image
-    assert found[["measured", "status"]].to_numpy().tolist() == [[35.0, measured.ORDER_ONLY], [38.0, measured.WITHIN]]
+    assert found[["measured", "status"]].to_numpy().tolist() == [[35.0, statuses.ORDER_ONLY], [38.0, statuses.WITHIN]]
 
 
 def test_a_number_of_several_certificates_waits_for_all_of_them(ledger, rows, paper, tmp_path) -> None:
@@ -281,8 +285,8 @@ def test_a_number_of_several_certificates_waits_for_all_of_them(ledger, rows, pa
         store(tmp_path, paper, "metrics/bagcert_aspect_ratios/bagcert.json", {"runs": runs[:number]})
         found = survey(ledger[ledger["id"] == identity], Results(paper, tmp_path)).iloc[0]
         results.append((found["status"], found["measured"]))
-    assert results[1] == (measured.WITHIN, 40.0)
-    assert results[0][0] == measured.NOT_RUN
+    assert results[1] == (statuses.WITHIN, 40.0)
+    assert results[0][0] == statuses.NOT_RUN
 
 
 def test_where_nothing_has_run_every_number_says_so_or_why_not(ledger, paper, tmp_path) -> None:
@@ -298,7 +302,7 @@ def test_counterparts_are_read_from_the_metrics_or_else_from_the_tables(ledger, 
     line = GRID_FACTS | {"metric": "certified", "percent": 57.5}
     pd.DataFrame([line | {"budget": "3x3", "percent": 1.0}, line]).to_csv(tables / "accuracy.csv", index=False)
     row = ledger[ledger["id"] == ROBUST]
-    assert survey(row, Results(default, tmp_path)).iloc[0][["measured", "status"]].tolist() == [57.5, measured.COUNTERPART]
+    assert survey(row, Results(default, tmp_path)).iloc[0][["measured", "status"]].tolist() == [57.5, statuses.COUNTERPART]
     store(tmp_path, default, "metrics/grid/double_masking.json", {"runs": [GRID_FACTS | {"certified": {"percent": 58.0}}]})
     assert survey(row, Results(default, tmp_path))["measured"].tolist() == [58.0]
 
@@ -322,7 +326,7 @@ def test_the_committed_report_has_counterparts_of_every_defense_in_it(ledger, pa
 
 def test_an_unknown_id_is_told_the_nearest_ones(ledger) -> None:
     with pytest.raises(InputError) as caught:
-        measured.row_of(ledger, "bagcert_table1_cifar10_rf8_time")
+        row_of(ledger, "bagcert_table1_cifar10_rf8_time")
     assert "no number has the id 'bagcert_table1_cifar10_rf8_time'; did you mean bagcert_table1_cifar10_rf" in str(caught.value)
 
 
@@ -387,3 +391,132 @@ def test_readings(read, measures, value) -> None:
 def test_measures_of_something_else_are_not_read(read) -> None:
     with pytest.raises(KeyError):
         read([{"clean": {"percent": 40}, "points": [], "classes": [], "rows": []}])
+
+
+# --- a number that was regenerated -------------------------------------------------------------------------------------------
+
+CERTIFICATE = "results/certificates/double_masking.parquet"
+UPSTREAM = {
+    "predictions": ["results/predictions.npz"],
+    "weights": ["checkpoints/w.safetensors"],
+    "records": ["checkpoints/r.json"],
+}
+
+
+@pytest.fixture
+def regenerated(rows, default, tmp_path, monkeypatch) -> Path:
+    """A project in which three of four images are certified, and the record of that number."""
+    monkeypatch.chdir(tmp_path)
+    labels = [3, 3, 1, 0]
+    columns = {"label": labels, "undefended": labels, "defended": labels, "certified": [True, False, True, True]}
+    Path(CERTIFICATE).parent.mkdir(parents=True)
+    pd.DataFrame(columns | {"near_flip": False, "passes": 9, "pairs": 45}).to_parquet(CERTIFICATE)
+    for path in (path for paths in UPSTREAM.values() for path in paths):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"as it was")
+    write_json(path_of(default, ROBUST), record(rows[ROBUST], default, [[CERTIFICATE]], UPSTREAM))
+    return tmp_path
+
+
+def changes(row: dict[str, Any], config: dict[str, Any], root: Path) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        verify(row, config, root)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_a_record_has_the_number_and_where_it_came_from(rows, default, regenerated) -> None:
+    stored = verify(rows[ROBUST], default, regenerated)
+    assert (stored["measured"], stored["published"], stored["status"], stored["difference"]) == (
+        75.0,
+        78.8,
+        "counterpart",
+        None,
+    )
+    assert stored["certificates"] == [{"facts": GRID_FACTS, "files": [CERTIFICATE]}]
+    provenance = stored["provenance"]
+    assert {kind: list(files) for kind, files in provenance["files"].items()} == {"certificates": [CERTIFICATE], **UPSTREAM}
+    assert provenance["files"]["weights"] == {UPSTREAM["weights"][0]: hashlib.sha256(b"as it was").hexdigest()}
+    assert (provenance["device"], provenance["seeds"]) == ("cpu", [0])
+    assert {"trainings.random_cutout", "trainings.plain", "datasets.digits"} < set(provenance["configuration"])
+    assert {"claim.py", "certify.py", "predict.py", "train.py", "prepare.py"} <= set(provenance["code"])
+
+
+def test_a_record_of_the_published_setting_is_held_to_its_tolerance(rows, paper, regenerated) -> None:
+    found = record(rows[ROBUST], paper, [[CERTIFICATE]], {})
+    assert (found["status"], found["difference"], found["counterpart"]) == (statuses.OUTSIDE, pytest.approx(-3.8), False)
+
+
+@pytest.mark.parametrize("kind", ["certificates", *UPSTREAM])
+def test_one_byte_upstream_fails_and_is_named(rows, default, regenerated, kind) -> None:
+    (name,) = UPSTREAM.get(kind, [CERTIFICATE])
+    content = bytearray((regenerated / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (regenerated / name).write_bytes(content)
+    assert changes(rows[ROBUST], default, regenerated) == [f"{kind}: {name}"]
+    (regenerated / name).unlink()
+    assert changes(rows[ROBUST], default, regenerated) == [f"{kind}: {name} is missing"]
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("trainings.plain", {"epochs": 41}),
+        ("trainings.random_cutout", {"learning_rate": 0.5}),
+        ("datasets.digits", {"resize": 40}),
+        ("defenses.double_masking", {"numerical_margin": 0.1}),
+    ],
+)
+def test_a_changed_configuration_fails_and_is_named(rows, default, regenerated, key, change) -> None:
+    block, name = key.split(".")
+    edited = default | {block: default[block] | {name: default[block][name] | change}}
+    assert changes(rows[ROBUST], edited, regenerated) == [f"configuration key {key}"]
+
+
+def test_what_the_number_does_not_depend_on_may_change(rows, default, regenerated) -> None:
+    trainings = default["trainings"] | {"gutout_3x3": default["trainings"]["gutout_3x3"] | {"epochs": 1}}
+    edited = default | {"trainings": trainings, "report": {}, "targets": {}}
+    assert verify(rows[ROBUST], edited, regenerated)["measured"] == 75.0
+
+
+def test_changed_code_and_ledger_fail_and_are_named(rows, default, regenerated, monkeypatch) -> None:
+    found = code_digest
+    monkeypatch.setattr(records, "code_digest", lambda *code: "other" if "train.py" in code[0] else found(*code))
+    assert changes(rows[ROBUST] | {"published": 70.0}, default, regenerated) == [
+        "reports/claims.csv: published is 70.0, and was 78.8",
+        "code: workflow/scripts/train.py, or a module that it uses",
+    ]
+
+
+def test_a_record_that_was_edited_does_not_follow_from_its_certificates(rows, default, regenerated) -> None:
+    path = regenerated / path_of(default, ROBUST)
+    path.write_text(path.read_text().replace('"measured": 75.0', '"measured": 78.8'))
+    assert changes(rows[ROBUST], default, regenerated) == [
+        "measured: recomputed 75.0 from the certificates, and the record has 78.8"
+    ]
+
+
+def test_a_number_that_was_not_regenerated_says_how(rows, default, tmp_path) -> None:
+    with pytest.raises(InputError, match=f"was not regenerated here; snakemake results/claims/{ROBUST}.json makes it"):
+        verify(rows[ROBUST], default, tmp_path)
+
+
+def test_a_number_that_cannot_be_regenerated_says_why(rows, paper, default) -> None:
+    with pytest.raises(InputError, match="the study 'paper' cannot regenerate it: quoted from others"):
+        target_of(rows["greedy_cutout_table1_cifar10_cbn_robust"], paper)
+    with pytest.raises(InputError, match=r"no counterpart in this study; config/paper\.yaml has the published settings"):
+        target_of(rows["patchcleanser_abstract_imagenet_2_percent_clean"], default)
+
+
+def test_certified_accuracy_of_one_class_is_read_from_the_images(rows, paper, regenerated) -> None:
+    table = pd.read_parquet(CERTIFICATE).assign(label=[333, 333, 1, 0])
+    table.to_parquet(CERTIFICATE)
+    found = record(rows["patchcleanser_figure13_imagenet_hamster_robust"], paper, [[CERTIFICATE]], {})
+    assert (found["measured"], found["status"]) == (50.0, statuses.OUTSIDE)
+
+
+def test_the_code_of_every_target_is_there(rows, paper, default) -> None:
+    """The digest refuses names of modules and adapters that do not exist."""
+    for config in (paper, default):
+        found = [each for row in rows.values() if isinstance(each := target(row, config), Target)]
+        digests = [records.code_digests(each, config) for each in {str(each.facts): each for each in found}.values()]
+        assert all({"claim.py", "prepare.py", "train.py"} < set(each) for each in digests)

@@ -13,16 +13,11 @@ import pandas as pd
 
 from patchcert import InputError
 from patchcert.claims.readings import Measures
+from patchcert.claims.status import COUNTERPART, NOT_REPRODUCIBLE, NOT_RUN, OF_OTHERS, status
 from patchcert.claims.targets import CERTIFICATES, QUOTED, TIMES, Target, is_counterpart, target
 from patchcert.provenance import read_json
 from patchcert.study import facts as of_certificates
 from patchcert.study.facts import GRID, METRICS, REGION_TIMES, RUN_FACTS, Config, Facts
-
-WITHIN, OUTSIDE, ORDER_ONLY, COUNTERPART = "within tolerance", "out of tolerance", "order only", "counterpart"
-NOT_RUN, OF_OTHERS, NOT_REPRODUCIBLE = "not run", "quoted", "not reproducible"
-STATUSES = (WITHIN, OUTSIDE, ORDER_ONLY, COUNTERPART, NOT_RUN, OF_OTHERS, NOT_REPRODUCIBLE)
-"""What became of a published number. ``order only``: measured, a time of other hardware; ``counterpart``: measured, on other
-images with another classifier, for which no tolerance is."""
 
 CELLS = {
     "multilabel_overall": "points",
@@ -60,28 +55,30 @@ class Results:
 
     def measured(self, found: Target) -> Measured | None:
         """The value of a target, or none where some of its measures are not there."""
-        for read in (self._stored, self._in_tables):
-            parts = [part for facts in found.facts if (part := read(found.kind, facts))]
-            if len(parts) < len(found.facts):
+        stored = [self._stored(found.kind, facts) for facts in found.facts]
+        shown = ([self._in_table(name, facts) for facts in found.facts] for name in self._tables if _tells(name, found.kind))
+        for parts in (stored, *shown):
+            present = [part for part in parts if part]
+            if len(present) < len(found.facts):
                 continue
             try:
-                value = found.read([measures for measures, _ in parts])
-            except KeyError:  # the files have other measures of the certificate than this one
+                value = found.read([measures for measures, _ in present])
+            except KeyError:  # the file has other measures of the certificate than this one
                 continue
-            return Measured(value, list(dict.fromkeys(name for _, names in parts for name in names)))
+            return Measured(value, list(dict.fromkeys(file for _, file in present)))
         return None
 
-    def _stored(self, kind: str, facts: Facts) -> tuple[Measures, list[str]] | None:
+    def _stored(self, kind: str, facts: Facts) -> tuple[Measures, str] | None:
         results = self.config["directories"]["results"]
         if kind != CERTIFICATES:
             pattern = of_certificates.TIMES if kind == TIMES else REGION_TIMES
             path = f"{results}/{pattern.format(**facts)}"
-            return (facts | stored, [path]) if (stored := self._read(path)) else None
+            return (facts | stored, path) if (stored := self._read(path)) else None
         for analysis in (GRID, *self.config["analyses"]):
             path = f"{results}/{METRICS.format(analysis=analysis, defense=facts['defense'])}"
             for run in self._read(path).get("runs", []):
                 if facts.items() <= run.items():
-                    return run, [path]
+                    return run, path
         return None
 
     def _read(self, path: str) -> dict[str, Any]:
@@ -91,16 +88,12 @@ class Results:
         found: dict[str, Any] = self._files[file]
         return found
 
-    def _in_tables(self, kind: str, facts: Facts) -> tuple[Measures, list[str]] | None:
-        """What the report's tables have of a certificate, joined, since each shows some of it."""
-        joined: dict[str, Any] = {}
-        names = []
-        for name, (told, parts) in self._tables.items():
-            rows = parts.get(tuple(facts.get(fact) for fact in told))
-            if rows is not None and (name in TIMED) != (kind == CERTIFICATES):
-                joined |= _measures_of_table(name, rows)
-                names.append(f"{self.config['directories']['reports']}/tables/{name}.csv")
-        return (facts | joined, names) if joined else None
+    def _in_table(self, name: str, facts: Facts) -> tuple[Measures, str] | None:
+        """What a table of the report has of a certificate."""
+        told, parts = self._tables[name]
+        rows = parts.get(tuple(facts.get(fact) for fact in told))
+        path = f"{self.config['directories']['reports']}/tables/{name}.csv"
+        return (facts | _measures_of_table(name, rows), path) if rows is not None else None
 
     @cached_property
     def _tables(self) -> dict[str, tuple[list[str], dict[tuple[Any, ...], pd.DataFrame]]]:
@@ -116,26 +109,17 @@ class Results:
         return found
 
 
+def _tells(name: str, kind: str) -> bool:
+    """Whether a table of the report is of certificates, or else of times."""
+    return (name in TIMED) != (kind == CERTIFICATES)
+
+
 def _measures_of_table(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Measures as the metrics file had them from which a table of the report was made."""
     if name not in CELLS:
         return {row["metric"]: {"percent": float(row["percent"])} for row in rows.to_dict("records")}
     records = rows.astype(object).where(rows.notna(), None).to_dict("records")
     return {CELLS[name]: [{str(key): value for key, value in record.items()} for record in records]}
-
-
-def status(row: Mapping[str, Any], value: float) -> str:
-    """How a measured value compares with a number of the ledger: :data:`WITHIN`, :data:`OUTSIDE` or :data:`ORDER_ONLY`.
-
-    Args:
-        row: of :func:`patchcert.report.ledger.read_ledger`.
-        value: in the row's unit.
-    """
-    if math.isnan(row["tolerance"]):
-        return ORDER_ONLY
-    difference, tolerance = value - row["published"], row["tolerance"] + 1e-9  # decimals that have no binary form
-    holds = {">": difference >= -tolerance, "<": difference <= tolerance}.get(row["relation"], abs(difference) <= tolerance)
-    return WITHIN if holds else OUTSIDE
 
 
 def survey(ledger: pd.DataFrame, study: Results, beside: Results | None = None) -> pd.DataFrame:
@@ -147,8 +131,9 @@ def survey(ledger: pd.DataFrame, study: Results, beside: Results | None = None) 
         beside: those of a study of counterparts, if any.
 
     Returns:
-        The ledger with ``measured`` and ``difference`` (NaN where there is none), ``status`` (of :data:`STATUSES`), ``reason``
-        (of :data:`patchcert.claims.targets.REASONS`, or empty) and ``counterpart``, what the other study measured (or NaN).
+        The ledger with ``measured`` and ``difference`` (NaN where there is none), ``status`` (of
+        :data:`patchcert.claims.status.STATUSES`), ``reason`` (of :data:`patchcert.claims.targets.REASONS`, or empty) and
+        ``counterpart``, what the other study measured (or NaN).
     """
     return ledger.assign(**pd.DataFrame([_became(row, study, beside) for row in ledger.to_dict("records")], index=ledger.index))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from patchcert import InputError, plugins
-from patchcert.claims.measured import COUNTERPART, status
 from patchcert.claims.readings import Measures
+from patchcert.claims.status import COUNTERPART, status
 from patchcert.claims.targets import CERTIFICATES, Target, is_counterpart, target
 from patchcert.models.names import split
 from patchcert.provenance import PACKAGE_FOLDER, code_digest, environment, file_sha256, read_json, settings_sha256
@@ -67,7 +67,8 @@ def configuration_of(found: Target, config: Config) -> dict[str, Any]:
 
 def code_of(found: Target, config: Config) -> dict[str, list[str]]:
     """The adapters that make a number, each with the modules that it chooses by name."""
-    code: dict[str, list[str]] = {"claim.py": []}
+    # what the certificates amount to is asked of a module that is chosen by name
+    code = {"claim.py": [f"patchcert.evaluation.{facts['defense']}" for facts in found.facts]}
     for facts in found.facts:
         model, _ = split(facts["model"])
         network = [f"patchcert.models.architectures.{model}"] if "." not in model else []
@@ -151,7 +152,7 @@ def record(
         ],
         "provenance": {
             "configuration": {key: settings_sha256(part) for key, part in configuration_of(found, config).items()},
-            "code": _code_digests(found, config),
+            "code": code_digests(found, config),
             "files": {kind: {str(path): file_sha256(path) for path in paths} for kind, paths in kinds.items()},
             "versions": environment("numpy", "pandas", "torch", "timm"),
             "device": config["device"],
@@ -165,7 +166,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _code_digests(found: Target, config: Config) -> dict[str, str]:
+def code_digests(found: Target, config: Config) -> dict[str, str]:
+    """The digest of each adapter that makes a number, with what it uses."""
     return {name: code_digest(str(SCRIPTS / name), *modules) for name, modules in code_of(found, config).items()}
 
 
@@ -215,7 +217,7 @@ def _changes(stored: Mapping[str, Any], row: Mapping[str, Any], found: Target, c
     yield from (f"  configuration key {key}" for key in _different(then["configuration"], now))
     yield from (
         f"  code: workflow/scripts/{name}, or a module that it uses"
-        for name in _different(then["code"], _code_digests(found, config))
+        for name in _different(then["code"], code_digests(found, config))
     )
     for kind, files in then["files"].items():
         for name, digest in files.items():
