@@ -1,6 +1,6 @@
 """Configuration, paths and the functions that rules take their inputs and parameters from."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -813,3 +813,69 @@ def expected_identity(run):
 def configured_sources():
     """Files that datasets are made of."""
     return [entry for block in config["datasets"].values() for entry in SOURCES[block["source"]]]
+
+
+@cache
+def claim_of(identity):
+    """A row of the ledger, and the certificates that give its number; what finds them is imported when a number is asked for."""
+    from patchcert.claims.measured import row_of
+    from patchcert.claims.record import target_of
+
+    try:
+        row = row_of(published_numbers(), identity)
+        return row, target_of(row, config)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+@cache
+def published_numbers():
+    from patchcert.report.ledger import read_ledger
+
+    return read_ledger(LEDGER)
+
+
+def claim_row(wildcards):
+    return claim_of(wildcards.claim)[0]
+
+
+def claim_target(wildcards):
+    return claim_of(wildcards.claim)[1]
+
+
+def claim_files(wildcards):
+    """The files of each certificate of a number, or of the times of its run."""
+    of_kind = {
+        "certificates": lambda facts: certificates_of([facts]),
+        "times": lambda facts: every(rules.time_inference.output[0], [facts]),
+        "region_times": lambda facts: every(rules.time_regions.output[0], [facts]),
+    }
+    found = claim_target(wildcards)
+    return [of_kind[found.kind](facts) for facts in found.facts]
+
+
+def claim_upstream(wildcards):
+    """What the certificates of a number were made from: one file may be for several of them."""
+    found = claim_target(wildcards)
+    return {
+        "predictions": gathered_of(found.facts) if found.kind == "certificates" else [],
+        "weights": every(rules.train.output.weights, found.facts),
+        "records": every(rules.train.output.record, found.facts),
+        "indexes": every(rules.prepare.output.index, found.facts),
+    }
+
+
+def claim_inputs(wildcards):
+    files = dict.fromkeys(path for paths in claim_files(wildcards) for path in paths)
+    return {"measured": list(files), **claim_upstream(wildcards)}
+
+
+def claim_settings(wildcards):
+    """Digest of the parts of the configuration that a number depends on."""
+    from patchcert.claims.record import configuration_of
+
+    return settings_sha256(configuration_of(claim_target(wildcards), config))
+
+
+def claim_code(wildcards):
+    return adapter_code("claim.py", *(f"patchcert.evaluation.{facts['defense']}" for facts in claim_target(wildcards).facts))

@@ -35,7 +35,7 @@ def patchcert(study: Study, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize(
     ("config", "folder", "count"),
-    [("config/paper.yaml", "build/paper/results", 745), ("config/study.yaml", "results", 154)],
+    [("config/paper.yaml", "build/paper/results", 745), ("config/study.yaml", "results", 167)],
 )
 def test_every_number_is_planned_from_jobs_of_the_study(tmp_path: Path, config: str, folder: str, count: int) -> None:
     study = fresh_copy(tmp_path / "study")
@@ -51,7 +51,7 @@ def test_every_number_is_planned_from_jobs_of_the_study(tmp_path: Path, config: 
 def test_one_number_is_regenerated_alone_and_verified(fresh: Study) -> None:
     record = f"build/ci/results/claims/{NUMBER}.json"
     fresh.run(record)
-    (logs,) = ({path.name for path in (fresh.folder / "build/ci/results/logs").iterdir()},)
+    logs = {path.name for path in (fresh.folder / "build/ci/results/logs").iterdir()}
     assert logs == {"fetch", "prepare", "train", "predict", "gather_predictions", "certify", "claim"}
     found = json.loads((fresh.folder / record).read_text())
     (certificate,) = found["certificates"]
