@@ -313,25 +313,29 @@ def smoothing_settings(*names):
 VOTING = smoothing_settings("overlap", "threshold", "tolerance")
 
 
-def attacked_images(wildcards, steps):
+def attacked_images(facts, steps):
     """The attacked images of a run, of an attack of so many steps."""
-    return rules.attack_images.output[0].format(**(dict(wildcards) | {"steps": steps}))
+    return rules.attack_images.output[0].format(**(facts | {"steps": steps}))
 
 
 def shown_images(wildcards):
     """The attacked images that are asked about; none where clean ones are."""
     steps = wildcards.shown.removeprefix("steps-")
-    return [] if wildcards.shown == "clean" else attacked_images(wildcards, steps)
+    return [] if wildcards.shown == "clean" else attacked_images(dict(wildcards), steps)
 
 
 def located_inputs(wildcards):
+    return located_files(dict(wildcards))
+
+
+def located_files(facts):
     """What the place of a mask depends on beside the classifier: where a patch is located, what the localisation was told."""
-    if wildcards.place not in ("clean", "attacked"):
+    if facts["place"] not in ("clean", "attacked"):
         return {}
-    steps, attacked = config["defenses"]["mask_smoothing"]["attack_steps"], wildcards.place == "attacked"
+    steps, attacked = config["defenses"]["mask_smoothing"]["attack_steps"], facts["place"] == "attacked"
     shown = f"steps-{steps}" if attacked else "clean"
-    restored = {"restored": rules.restore_images.output[0].format(**(dict(wildcards) | {"shown": shown}))}
-    return restored | ({"attacked": attacked_images(wildcards, steps)} if attacked else {})
+    restored = {"restored": rules.restore_images.output[0].format(**(facts | {"shown": shown}))}
+    return restored | ({"attacked": attacked_images(facts, steps)} if attacked else {})
 
 
 def restoring_threads(wildcards):
@@ -857,8 +861,10 @@ def claim_files(wildcards):
 def claim_upstream(wildcards):
     """What the certificates of a number were made from: one file may be for several of them."""
     found = claim_target(wildcards)
+    located = [located_files(facts) for facts in found.facts if facts.get("place")]
     return {
         "predictions": gathered_of(found.facts) if found.kind == "certificates" else [],
+        "located": list(dict.fromkeys(path for paths in located for path in paths.values())),
         "weights": every(rules.train.output.weights, found.facts),
         "records": every(rules.train.output.record, found.facts),
         "indexes": every(rules.prepare.output.index, found.facts),
