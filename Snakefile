@@ -36,6 +36,7 @@ wildcard_constraints:
     sigma=r"\d+(\.\d+)?",
     shown=r"clean|steps-\d+",
     steps=r"\d+",
+    claim=NAME,
 
 
 report: "workflow/captions/study.rst"
@@ -48,6 +49,7 @@ include: "rules/predict.smk"
 include: "rules/certify.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/claims.smk"
 include: "rules/versioning.smk"
 
 

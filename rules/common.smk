@@ -1,6 +1,6 @@
 """Configuration, paths and the functions that rules take their inputs and parameters from."""
 
-from itertools import product
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +11,23 @@ from patchcert.datasets.sources import read_sources
 from patchcert.models.names import split
 from patchcert.provenance import code_digest, settings_sha256
 from patchcert.report.terms import ONE_PLACE_NOTE
+from patchcert.study import facts as of_certificates
 from patchcert.study.config import complete, products, settings_of
+from patchcert.study.facts import (
+    ANALYSED_BY,
+    CLAIMS,
+    GRID,
+    MASKED,
+    MASKING_NOTHING,
+    METRICS,
+    NO_MASKS,
+    REGION_TIMES,
+    RUN,
+    TIMES,
+    in_order,
+    once,
+    runs_of,
+)
 
 try:
     completed = complete(config)
@@ -33,70 +49,17 @@ except InputError as error:
 
 NAME = r"[a-z0-9][a-z0-9_]*"
 DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
-RUN = "{dataset}/{model}/{training}/seed-{seed}"
-MASKED = f"{RUN}/patch-{{patch}}/masks-{{budget}}"
-RUN_FACTS = ("dataset", "model", "training", "seed")
-METRICS_FILE = f"{RESULTS}/metrics/{{analysis}}/{{defense}}.json"
+METRICS_FILE = f"{RESULTS}/{METRICS}"
 LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
-
-GRID = "grid"
-"""What the certificates of the grid of runs go by among the analyses."""
-
-ANALYSED_BY = {
-    "mask_budgets": ["double_masking", "challenger"],
-    "minority_reports": ["double_masking", "minority_reports"],
-    "multilabel": ["multilabel"],
-    "defenses": ["double_masking", "bagcert"],
-    "bagcert_conditions": ["bagcert"],
-    "bagcert_patch_sizes": ["bagcert"],
-    "bagcert_aspect_ratios": ["bagcert"],
-    "bagcert_times": ["bagcert"],
-    "bagcert_attacks": ["bagcert"],
-    "bagcert_outputs": ["bagcert"],
-    "smoothing_places": ["mask_smoothing"],
-    "smoothing_attacked": ["mask_smoothing"],
-    "smoothing_mask_sizes": ["mask_smoothing"],
-    "smoothing_trainings": ["mask_smoothing"],
-    "smoothing_noise": ["mask_smoothing"],
-    "smoothing_localisation": ["localisation"],
-}
-"""The defenses whose certificates an analysis compares, where it is not double masking alone."""
-
-NO_MASKS = "none"
-"""The mask budget of a defense that masks nothing."""
-
-MASKING_NOTHING = ("bagcert", "mask_smoothing", "localisation")
-
-PLACES = {"smoothing_places": ["center", "grad_cam"], "smoothing_attacked": ["center", "clean", "attacked"]}
-"""Where an analysis of mask smoothing puts the mask, if not in the middle of the image alone; what is located is held against it."""
 
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 
 
-def as_text(size):
-    """Rows and columns as paths name them; what is a text already stays as it is."""
-    return size if isinstance(size, str) else f"{size[0]}x{size[1]}"
-
-
-def runs_of(block):
-    """The facts of the runs that a block of the configuration names, as the product of its lists."""
-    return [
-        {"dataset": block["dataset"], "model": model, "training": training, "seed": seed}
-        for model, training, seed in product(block["models"], block["trainings"], block["seeds"])
-    ]
-
-
-def in_order(runs, by=RUN_FACTS):
-    """Runs, each once, by dataset, model and training as they are first named; or certificates, by what else tells them apart."""
-    named = {fact: list(dict.fromkeys(run[fact] for run in runs)) for fact in by}
-    unique = {tuple(named[fact].index(run[fact]) for fact in named): run for run in runs}
-    return [unique[place] for place in sorted(unique)]
-
-
-def parts_of(target):
-    """The analyses that a named target makes; those that the bare snakemake makes, the grid of runs among them, if it is none."""
-    analyses = [name for name, block in config["analyses"].items() if block["target"] == target]
-    return analyses if target else [GRID, *analyses]
+# the facts of certificates of this configuration
+parts_of, grid_facts, analysis_facts, facts_of, region_facts = (
+    partial(getattr(of_certificates, name), config)
+    for name in ("parts_of", "grid_facts", "analysis_facts", "facts_of", "region_facts")
+)
 
 
 def configured_runs(target=None):
@@ -105,55 +68,6 @@ def configured_runs(target=None):
         block for part in parts_of(target) for block in (config["runs"] if part == GRID else products(config["analyses"][part]))
     ]
     return in_order([run for block in blocks for run in runs_of(block)])
-
-
-def grid_facts():
-    """The facts of every certificate of the grid: its runs under every patch and budget that a defense names."""
-    facts = [
-        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense}
-        for defense, settings in config["defenses"].items()
-        for block in config["runs"]
-        for run, patch, budget in product(
-            runs_of(block), block["patch_sizes"] or settings.get("patch_sizes", []), settings.get("mask_budgets", [])
-        )
-    ]
-    return in_order(facts, by=("defense", *RUN_FACTS, "patch", "budget"))
-
-
-def analysis_facts(name, defense="double_masking"):
-    """The facts of every certificate that an analysis needs of a defense; none where it is not configured.
-
-    What names no mask budgets is for a defense that masks nothing, and what names some for the others.
-    """
-    if name not in config["analyses"]:
-        return []
-    facts = [
-        run | {"patch": as_text(patch), "budget": as_text(budget), "defense": defense} | further
-        for block in products(config["analyses"][name])
-        if ("budgets" in block) != (defense in MASKING_NOTHING)
-        for run, patch, budget in product(runs_of(block), block["patches"], block.get("budgets", [NO_MASKS]))
-        for further in further_facts(name, defense, block, run["training"])
-    ]
-    return once(facts)
-
-
-def further_facts(name, defense, block, training):
-    """What else tells the certificates of a run against one patch apart, or has to be known of them."""
-    if defense == "localisation":
-        return [
-            {"steps": steps, "shown": f"steps-{steps}"} for steps in config["defenses"]["mask_smoothing"]["attack_strengths"]
-        ]
-    if defense != "mask_smoothing":
-        return [{}]
-    sides = " to ".join(map(str, dict.fromkeys(config["trainings"][training].get("noise_sides", []))))
-    settings = {"noise_sides": sides, "samples": config["defenses"]["mask_smoothing"]["estimation_samples"]}
-    places, sigmas = PLACES.get(name, ["center"]), [int(sigma) if sigma == int(sigma) else sigma for sigma in block["sigmas"]]
-    return [settings | {"place": place, "sigma": sigma} for place, sigma in product(places, sigmas)]
-
-
-def once(facts):
-    """Facts in their order, each once."""
-    return [dict(unique) for unique in dict.fromkeys(tuple(fact.items()) for fact in facts)]
 
 
 def certified_facts():
@@ -384,11 +298,6 @@ def multilabel_facts(wildcards):
     return facts_of(wildcards.analysis, "multilabel")
 
 
-def region_facts(analysis):
-    """The facts of BagCert's certificates of an analysis, with the margin M that each run was trained for."""
-    return [facts | {"margin": config["trainings"][facts["training"]].get("margin")} for facts in facts_of(analysis, "bagcert")]
-
-
 def region_patches(wildcards):
     """Every patch that an analysis asks a region scorer about."""
     run = run_of(wildcards)
@@ -404,25 +313,29 @@ def smoothing_settings(*names):
 VOTING = smoothing_settings("overlap", "threshold", "tolerance")
 
 
-def attacked_images(wildcards, steps):
+def attacked_images(facts, steps):
     """The attacked images of a run, of an attack of so many steps."""
-    return rules.attack_images.output[0].format(**(dict(wildcards) | {"steps": steps}))
+    return rules.attack_images.output[0].format(**(facts | {"steps": steps}))
 
 
 def shown_images(wildcards):
     """The attacked images that are asked about; none where clean ones are."""
     steps = wildcards.shown.removeprefix("steps-")
-    return [] if wildcards.shown == "clean" else attacked_images(wildcards, steps)
+    return [] if wildcards.shown == "clean" else attacked_images(dict(wildcards), steps)
 
 
 def located_inputs(wildcards):
+    return located_files(dict(wildcards))
+
+
+def located_files(facts):
     """What the place of a mask depends on beside the classifier: where a patch is located, what the localisation was told."""
-    if wildcards.place not in ("clean", "attacked"):
+    if facts["place"] not in ("clean", "attacked"):
         return {}
-    steps, attacked = config["defenses"]["mask_smoothing"]["attack_steps"], wildcards.place == "attacked"
+    steps, attacked = config["defenses"]["mask_smoothing"]["attack_steps"], facts["place"] == "attacked"
     shown = f"steps-{steps}" if attacked else "clean"
-    restored = {"restored": rules.restore_images.output[0].format(**(dict(wildcards) | {"shown": shown}))}
-    return restored | ({"attacked": attacked_images(wildcards, steps)} if attacked else {})
+    restored = {"restored": rules.restore_images.output[0].format(**(facts | {"shown": shown}))}
+    return restored | ({"attacked": attacked_images(facts, steps)} if attacked else {})
 
 
 def restoring_threads(wildcards):
@@ -445,16 +358,6 @@ def timed_regions(wildcards):
 
 def evaluation_code(wildcards):
     return adapter_code("evaluate.py", f"patchcert.evaluation.{wildcards.defense}")
-
-
-def facts_of(analysis, defense=None):
-    """The facts of the certificates of an analysis, or of the grid of runs, of one defense or of every one that it compares."""
-    if analysis == GRID:
-        facts = grid_facts()
-    else:
-        compared = ANALYSED_BY.get(analysis, ["double_masking"])
-        facts = [each for name in compared for each in analysis_facts(analysis, name)]
-    return [each for each in facts if defense in (None, each["defense"])]
 
 
 def evaluated_runs(wildcards):
@@ -914,3 +817,71 @@ def expected_identity(run):
 def configured_sources():
     """Files that datasets are made of."""
     return [entry for block in config["datasets"].values() for entry in SOURCES[block["source"]]]
+
+
+@cache
+def claim_of(identity):
+    """A row of the ledger, and the certificates that give its number; what finds them is imported when a number is asked for."""
+    from patchcert.claims.measured import row_of
+    from patchcert.claims.record import target_of
+
+    try:
+        row = row_of(published_numbers(), identity)
+        return row, target_of(row, config)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+@cache
+def published_numbers():
+    from patchcert.report.ledger import read_ledger
+
+    return read_ledger(LEDGER)
+
+
+def claim_row(wildcards):
+    return claim_of(wildcards.claim)[0]
+
+
+def claim_target(wildcards):
+    return claim_of(wildcards.claim)[1]
+
+
+def claim_files(wildcards):
+    """The files of each certificate of a number, or of the times of its run."""
+    of_kind = {
+        "certificates": lambda facts: certificates_of([facts]),
+        "times": lambda facts: every(rules.time_inference.output[0], [facts]),
+        "region_times": lambda facts: every(rules.time_regions.output[0], [facts]),
+    }
+    found = claim_target(wildcards)
+    return [of_kind[found.kind](facts) for facts in found.facts]
+
+
+def claim_upstream(wildcards):
+    """What the certificates of a number were made from: one file may be for several of them."""
+    found = claim_target(wildcards)
+    located = [located_files(facts) for facts in found.facts if facts.get("place")]
+    return {
+        "predictions": gathered_of(found.facts) if found.kind == "certificates" else [],
+        "located": list(dict.fromkeys(path for paths in located for path in paths.values())),
+        "weights": every(rules.train.output.weights, found.facts),
+        "records": every(rules.train.output.record, found.facts),
+        "indexes": every(rules.prepare.output.index, found.facts),
+    }
+
+
+def claim_inputs(wildcards):
+    files = dict.fromkeys(path for paths in claim_files(wildcards) for path in paths)
+    return {"measured": list(files), **claim_upstream(wildcards)}
+
+
+def claim_settings(wildcards):
+    """Digest of the parts of the configuration that a number depends on."""
+    from patchcert.claims.record import configuration_of
+
+    return settings_sha256(configuration_of(claim_target(wildcards), config))
+
+
+def claim_code(wildcards):
+    return adapter_code("claim.py", *(f"patchcert.evaluation.{facts['defense']}" for facts in claim_target(wildcards).facts))

@@ -103,7 +103,7 @@ rule time_regions:
         pixels=PIXELS,
         weights=rules.train.output.weights,
     output:
-        f"{RESULTS}/region_times/{RUN}.json",
+        f"{RESULTS}/{REGION_TIMES}",
     log:
         f"{LOGS}/time_regions/{RUN}.log",
     benchmark:
@@ -258,7 +258,7 @@ rule time_inference:
         pixels=PIXELS,
         weights=rules.train.output.weights,
     output:
-        f"{RESULTS}/times/{RUN}.json",
+        f"{RESULTS}/{TIMES}",
     log:
         f"{LOGS}/time_inference/{RUN}.log",
     benchmark:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -134,3 +137,79 @@ def test_wrong_arguments_show_the_usage(capsys):
         main(["certify"])
     assert stopped.value.code == 2
     assert "usage: patchcert certify" in capsys.readouterr().err
+
+
+# --- published numbers -------------------------------------------------------------------------------------------------------
+
+ROBUST = "patchcleanser_table2_cifar10_resnet_2_4_percent_robust"
+
+
+@pytest.fixture
+def in_project(monkeypatch):
+    """Commands run in the project's folder."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+
+@pytest.mark.usefixtures("in_project")
+@pytest.mark.parametrize(
+    ("filters", "count", "line"),
+    [
+        (
+            ["--paper", "bagcert", "--table", "Table 1"],
+            14,
+            ["bagcert_table1_cifar10_rf7_parameters", "38 million", "-", "0.152746 million"],
+        ),
+        (["--paper", "bagcert", "--status", "quoted"], 10, ["bagcert_section1_cifar10_ibp_clean", "below 50 %", "-", "-"]),
+        (
+            ["--defense", "minority_reports"],
+            3,
+            ["patchcleanser_figure9_imagenet_minority_reports_most_robust_robust", "76.9 %"],
+        ),
+        (["--table", "Table 5", "--defense", "double_masking", "--status", "quoted"], 0, ["id", "published"]),
+    ],
+)
+def test_claims_lists_what_is_asked_for(capsys, filters, count, line):
+    assert main(["claims", *filters]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert len(lines) == count + 1
+    assert last.startswith(f"{count} numbers")
+    assert any(re.split(" {2,}", each)[: len(line)] == line for each in lines)
+
+
+@pytest.mark.usefixtures("in_project")
+def test_claims_shows_one_with_the_commands_that_regenerate_it(capsys):
+    assert main(["claims", ROBUST]) == 0
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "published 78.8 % (certified)" in told
+    assert "tolerance 2.4 %, training differs by seed" in told
+    assert f"regenerate snakemake build/paper/results/claims/{ROBUST}.json --configfile config/paper.yaml" in told
+    assert f"regenerate snakemake results/claims/{ROBUST}.json" in told
+    assert f"verify patchcert claims verify {ROBUST} --config config/study.yaml" in told
+    assert sum(line.startswith("certificate dataset") for line in told) == 2
+
+
+@pytest.mark.usefixtures("in_project")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([f"{ROBUST}_accuracy"], f"no number has the id '{ROBUST}_accuracy'; did you mean {ROBUST} or"),
+        (["verify", "nothing_like_it_at_all"], "no number has the id 'nothing_like_it_at_all'; `patchcert claims` lists them"),
+        (["verify"], "claims: 'verify' is neither one ID nor `verify ID`"),
+        ([ROBUST, ROBUST], "is neither one ID nor `verify ID`"),
+        ([ROBUST, "--paper", "bagcert"], "--paper: is for the list; leave it out, or the ID"),
+        (["--paper", "bag"], "--paper: no number has 'bag'; write one of patchcleanser, "),
+        (["--status", "unknown"], "--status: no number has 'unknown'; write one of within tolerance, out of tolerance, "),
+        (
+            ["--config", "config/sources.csv"],
+            "config/sources.csv: not a configuration; write for example --config config/paper.yaml",
+        ),
+        (["--config", "config/none.yaml"], "config/none.yaml"),
+        (["verify", "greedy_cutout_table1_cifar10_cbn_robust"], "the study 'paper' cannot regenerate it: quoted from others"),
+    ],
+)
+def test_claims_says_what_to_write_instead(capsys, arguments, message):
+    assert main(["claims", *arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("patchcert: ")
+    assert message in printed.err

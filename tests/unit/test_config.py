@@ -24,6 +24,7 @@ from patchcert.models import registry
 from patchcert.report import terms
 from patchcert.study import reference as reference_module
 from patchcert.study.config import complete, products, resolved, schema, settings_of
+from patchcert.study.facts import ANALYSED_BY
 from patchcert.study.reference import reference
 
 from .configurations import MINIMAL
@@ -1172,10 +1173,9 @@ def test_the_analyses_are_those_that_the_rules_show() -> None:
 
 
 def test_what_an_analysis_compares_are_defenses() -> None:
-    analysed = RULES["ANALYSED_BY"]
-    assert set(analysed) <= set(schema()["properties"]["analyses"]["propertyNames"]["enum"])
+    assert set(ANALYSED_BY) <= set(schema()["properties"]["analyses"]["propertyNames"]["enum"])
     defenses = set(schema()["properties"]["defenses"]["properties"])
-    assert {name for names in analysed.values() for name in names} == defenses | {LOCALISATION}
+    assert {name for names in ANALYSED_BY.values() for name in names} == defenses | {LOCALISATION}
 
 
 @pytest.mark.parametrize("kind", ["tables", "figures"])

@@ -12,7 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchcert import InputError
-from patchcert.report.ledger import COLUMNS, DEFENSES, RELATIONS, UNITS, counterparts, patch_side_percent, read_ledger
+from patchcert.report.ledger import (
+    BY_SEED,
+    COLUMNS,
+    DEFENSES,
+    NOT_MEASURED,
+    REASONS,
+    RELATIONS,
+    SAMPLED,
+    UNITS,
+    counterparts,
+    patch_side_percent,
+    read_ledger,
+)
 from patchcert.report.results import METRICS
 
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
@@ -32,6 +44,8 @@ ROW = dict.fromkeys(COLUMNS, "") | {
     "published": "78.8",
     "relation": "=",
     "mask_budget": "6x6",
+    "tolerance": "2.4",
+    "tolerance_reason": BY_SEED,
     "default_model": "small_resnetv2",
     "default_training": "random_cutout",
     "default_patch": "5x5",
@@ -240,11 +254,75 @@ def test_a_published_number_of_mask_smoothing(shipped: pd.DataFrame, identity: s
     assert tuple(row[["published", "relation", "defense", "metric", "column"]]) == facts
 
 
+# --- tolerances and sources --------------------------------------------------------------------------------------------------
+
+
+def test_a_number_has_a_tolerance_unless_it_is_of_others_or_a_time(shipped: pd.DataFrame) -> None:
+    assert shipped.groupby("tolerance_reason")["tolerance"].agg(["size", "count"]).to_dict("index") == {
+        "training differs by seed": {"size": 634, "count": 634},
+        "sampling, 1.96 standard errors of 50 images": {"size": 6, "count": 6},
+        "sampling, 1.96 standard errors of 500 images": {"size": 33, "count": 33},
+        "sampling, 1.96 standard errors of 5,000 images": {"size": 2, "count": 2},
+        "bound or rounded in text": {"size": 21, "count": 21},
+        "rounded as printed": {"size": 5, "count": 5},
+        "same weights, other preprocessing": {"size": 33, "count": 33},
+        "time of other hardware: order only": {"size": 22, "count": 0},
+        "not measured here": {"size": 189, "count": 0},
+    }
+
+
+@pytest.mark.parametrize(("metric", "points"), [("certified", 2.4), ("defended_clean", 0.7)])
+def test_the_tolerance_of_trainings_is_what_two_papers_differ_by(shipped: pd.DataFrame, metric: str, points: float) -> None:
+    """Greedy Cutout trained PatchCleanser's classifiers anew."""
+    setting = ["dataset", "model", "training", "patch", "mask_budget"]
+    rows = shipped[(shipped["metric"] == metric) & (shipped["defense"] == "double_masking") & (shipped["relation"] == "=")]
+    tables = (("patchcleanser", "Table 2"), ("greedy_cutout", "Table 1"))
+    one, other = (rows[(rows["paper"] == paper) & (rows["table"] == table)] for paper, table in tables)
+    both = one.merge(other, on=setting)
+    assert len(both) == 16
+    assert (both["published_x"] - both["published_y"]).abs().max() == pytest.approx(points)
+    by_seed = shipped[(shipped["tolerance_reason"] == BY_SEED) & (shipped["metric"] == metric)]
+    assert by_seed["tolerance"].unique().tolist() == [points]
+
+
+def test_a_tolerance_by_sampling_is_1_96_standard_errors(shipped: pd.DataFrame) -> None:
+    rows = shipped[shipped["tolerance_reason"].str.startswith("sampling")]
+    images = rows["tolerance_reason"].str.extract(r"([\d,]+) images", expand=False).str.replace(",", "").astype(int)
+    share = (rows["published"] / 100 * images + 2) / (images + 4)
+    errors = 196 * (share * (1 - share) / (images + 4)) ** 0.5
+    assert rows["tolerance"].tolist() == errors.round(1).tolist()
+
+
+OF_OTHERS = {
+    "interval_bound_propagation": "Chiang et al., 2020",
+    "clipped_bagnet": "Zhang et al., 2020",
+    "derandomized_smoothing": "Levine and Feizi, 2020",
+    "patchguard_bagnet": "Xiang et al., 2021",
+    "patchguard_derandomized_smoothing": "Xiang et al., 2021",
+    "bagcert": "Metzen and Yatsura, 2021",
+}
+
+
+@pytest.mark.parametrize(("paper", "count"), [("greedy_cutout", 78), ("bagcert", 10), (MRS, 22)])
+def test_what_is_quoted_names_its_source(shipped: pd.DataFrame, paper: str, count: int) -> None:
+    quoted = shipped[(shipped["paper"] == paper) & (shipped["quoted_from"] != "")]
+    assert quoted["quoted_from"].tolist() == quoted["defense"].map(OF_OTHERS).tolist()
+    assert len(quoted) == count
+
+
+def test_patchcleanser_measured_others_again_but_bagcert(patchcleanser: pd.DataFrame) -> None:
+    quoted = patchcleanser[patchcleanser["quoted_from"] != ""]
+    assert set(quoted["quoted_from"]) == {"the authors of BagCert, personal communication"}
+    bagcert = (patchcleanser["defense"] == "bagcert") & (patchcleanser["metric"] != "inference_time")
+    assert quoted["id"].tolist() == patchcleanser.loc[bagcert, "id"].tolist()
+
+
 UNITS_SAID = (
     "write per cent for accuracies and ratios, milliseconds for inference_time, fraction for area_under_curve, "
     "seconds for certification_time, millions for parameters, points for certified_gain, runs for unstable_runs, "
     "sigmas for largest_radius"
 )
+DRAWN, SAID = SAMPLED.format(500), "a quoted number has no tolerance"
 SUMS = {
     ("patchcleanser", "Table 2", "imagenette"): {"defended_clean": 2018.0, "certified": 1777.2},
     ("patchcleanser", "Table 2", "imagenet"): {"defended_clean": 1446.9, "certified": 772.7},
@@ -527,6 +605,20 @@ def test_a_ledger_without_a_number_is_a_ledger(tmp_path: Path) -> None:
         (
             {"metric": "inference_time"},
             f"column unit: 'per cent'; {UNITS_SAID}",
+        ),
+        ({"tolerance_reason": "by seed"}, f"column tolerance_reason: 'by seed'; write one of {'; '.join(REASONS)}; {DRAWN}"),
+        (
+            {"quoted_from": "elsewhere"},
+            f"column tolerance_reason: '{BY_SEED}'; write {NOT_MEASURED}, or empty quoted_from: {SAID}",
+        ),
+        ({"tolerance_reason": NOT_MEASURED}, "column tolerance: '2.4'; write nothing: its reason says that no run is compared"),
+        *(
+            ({"tolerance": tolerance}, f"column tolerance: '{tolerance}'; write a number above 0, in the row's unit")
+            for tolerance in ("", "0", "-1", "inf", "2.4 %")
+        ),
+        (
+            {"quoted_from": " a paper", "tolerance": "", "tolerance_reason": NOT_MEASURED},
+            "column quoted_from: ' a paper'; write the source that the paper names, without spaces around it, or nothing",
         ),
         ({"published": "100.1"}, "column published: '100.1'; write per cent, from 0 to 100"),
         ({"published": "~62"}, "column published: '~62'; write per cent, from 0 to 100"),

@@ -87,7 +87,7 @@ def write_ledger(folder: Path, rows: list[tuple[str, ...]], columns: tuple[str, 
     filled = [
         dict.fromkeys(columns, "-")
         | {"default_patch": "5x5" if row[5] else "", "defense": "double_masking" if row[5] else "undefended"}
-        | {"unit": "per cent", "relation": "="}
+        | {"unit": "per cent", "relation": "=", "tolerance": "", "tolerance_reason": "not measured here", "quoted_from": ""}
         | dict(
             zip(
                 ("id", "paper", "table", "metric", "published", "mask_budget", "default_model", "default_training"),

@@ -303,7 +303,7 @@ def test_a_comment_or_docstring_reruns_nothing(finished):
 
 def test_an_adapters_code_reruns_its_rule(finished):
     finished.append("workflow/scripts/evaluate.py")
-    assert finished.plan() == EVERY_METRIC
+    assert finished.plan() == EVERY_METRIC | EVALUATED_NOISE | EVALUATED_PLACES
 
 
 def test_a_further_module_in_a_folder_of_parts_reruns_nothing(finished):
@@ -321,9 +321,9 @@ def test_a_caption_reruns_what_it_stands_under(finished):
 def test_a_published_number_reruns_what_shows_it(finished):
     finished.replace("reports/claims.csv", ",83.9,", ",83.8,")
     figures = "strategies strategy_costs prior_defenses mask_budgets overhead large_patches minority_reports precision_recall "
-    figures += "bagcert_conditions bagcert_patch_sizes"
-    tables = once("table", "accuracy vanilla patch_sizes patch_shapes strategies bagcert_conditions") | MULTILABEL_TABLES
-    assert finished.plan() == tables | once("figure", figures) | PAGE
+    figures += "bagcert_conditions bagcert_patch_sizes smoothing_places smoothing_attacked"
+    tables = once("table", "accuracy vanilla patch_sizes patch_shapes strategies bagcert_conditions mask_smoothing")
+    assert finished.plan() == tables | MULTILABEL_TABLES | once("figure", figures) | PAGE
 
 
 # --- an edit of the configuration --------------------------------------------------------------------------------------------
@@ -337,7 +337,14 @@ def test_a_published_number_reruns_what_shows_it(finished):
         (
             "evaluate.confidence",
             0.9,
-            EVERY_METRIC | EVALUATED_REGIONS | EVALUATED_ATTACKS | TABLE_OF_TIMES | MULTILABEL_TABLES | THROUGHPUT,
+            EVERY_METRIC
+            | EVALUATED_REGIONS
+            | EVALUATED_ATTACKS
+            | EVALUATED_NOISE
+            | EVALUATED_PLACES
+            | TABLE_OF_TIMES
+            | MULTILABEL_TABLES
+            | THROUGHPUT,
         ),
         ("defenses.double_masking.numerical_margin", 0.5, METRICS | FIGURES_OF_IMAGES | {"certify/double_masking": 8}),
         # four runs; one of them is predicted under the second budget for an analysis already

@@ -92,6 +92,20 @@ def _parser() -> argparse.ArgumentParser:
     certify.add_argument("--confidence", type=float, default=0.95, help="level of the intervals (default: %(default)s)")
     certify.set_defaults(command=_certify)
 
+    claims = commands.add_parser(
+        "claims",
+        help="list the published numbers, show one, or verify one that you regenerated",
+        description="Without an ID, list the numbers of the five papers, with what this clone has measured of each. With one, "
+        "show what was published under which conditions, and the command that regenerates that number and nothing else. "
+        "With `verify ID`, recompute it from its stored certificates, and fail if a file, the code or the configuration that "
+        "it came from has changed. Run it in the project's folder.",
+    )
+    claims.add_argument("what", nargs="*", metavar="ID", help="a number's id, or `verify` and one")
+    for name, example in (("paper", "bagcert"), ("table", "Table 2"), ("defense", "double_masking"), ("status", "not run")):
+        claims.add_argument(f"--{name}", help=f"list only those of this {name}, such as {example!r}")
+    claims.add_argument("--config", type=Path, default=Path("config/paper.yaml"), help="the study (default: %(default)s)")
+    claims.set_defaults(command=_claims)
+
     bench = commands.add_parser(
         "bench",
         help="measure the engine on this machine",
@@ -154,6 +168,25 @@ def _masks(options: argparse.Namespace) -> None:
         "different images",
         file=sys.stderr,
     )
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from patchcert.claims import command  # what reads configurations is imported only where it is needed
+
+    filters = {name: getattr(options, name) for name in command.FILTERS}
+    match options.what:
+        case []:
+            print(command.listing(options.config, filters))
+            return
+        case ["verify", identity]:
+            told = command.verified
+        case [identity] if identity != "verify":
+            told = command.one
+        case words:
+            raise InputError(f"claims: {' '.join(words)!r} is neither one ID nor `verify ID`; `patchcert claims` lists the IDs")
+    if given := [f"--{name}" for name, value in filters.items() if value is not None]:
+        raise InputError(f"{given[0]}: is for the list; leave it out, or the ID")
+    print(told(options.config, identity))
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -4,7 +4,9 @@ A row is one number of one paper. ``table``, ``row`` and ``column`` say where it
 words of the paper; ``dataset``, ``model``, ``training``, ``patch`` and ``mask_budget`` say in the words of the project what it
 was measured on, and are empty where they do not apply. ``relation`` tells a measured value (``=``) from one that a text bounds
 from below (``>``) or above (``<``) or rounds (``~``). A number of somebody else's defense, quoted or measured again, has that
-defense and no model; where a paper does not name its model there is none either. The last three columns name the run of the
+defense and no model; where a paper does not name its model there is none either. ``quoted_from`` is the source that the paper
+names for a number that it only repeats, and empty for its own. ``tolerance``, in the row's unit, is how far another run may be
+from the number, and ``tolerance_reason`` says why, or why no run is held against it. The last three columns name the run of the
 default study whose result belongs beside the number; ``default_training`` is empty where the number is the same for every
 training, as a time is, or the model has only one.
 """
@@ -36,6 +38,9 @@ COLUMNS = (
     "training",
     "patch",
     "mask_budget",
+    "tolerance",
+    "tolerance_reason",
+    "quoted_from",
     "default_model",
     "default_training",
     "default_patch",
@@ -74,17 +79,32 @@ whether the place is ``center``, ``grad_cam`` or found in ``attacked`` images, w
 LIMITS = {PER_CENT: (0, 100), FRACTION: (0, 1), "points": (0, 100)}
 AMOUNTS = (MILLISECONDS, "seconds", "millions", "sigmas")
 """Units of what is never 0."""
+ORDER_ONLY, NOT_MEASURED = "time of other hardware: order only", "not measured here"
+UNCOMPARED = (ORDER_ONLY, NOT_MEASURED)
+"""Reasons why a number has no tolerance: no run of ours is held against it."""
+BY_SEED, ROUNDED, SAMPLED = (
+    "training differs by seed",
+    "bound or rounded in text",
+    "sampling, 1.96 standard errors of {:,} images",
+)
+REASONS = (BY_SEED, ROUNDED, "rounded as printed", "same weights, other preprocessing", *UNCOMPARED)
+"""Reasons of tolerances, beside :data:`SAMPLED`. Where training differs, the tolerance of a kind of accuracy is the most by
+which two papers' runs of one setting differ; where so few images were drawn that their sampling says more, it is that, from the
+number with two images more on either side (Agresti and Coull, 1998); a number that is rounded has half its last digit more."""
 _WORDS = "[a-z0-9]+(_[a-z0-9]+)*"
 _MEASURES = ", ".join(f"{unit} for {metric}" for metric, unit in UNITS.items() if unit != PER_CENT)
 
 
 def read_ledger(path: str | Path) -> pd.DataFrame:
-    """The ledger, one row a published number; ``published`` is float64 in the row's ``unit``, the rest text.
+    """The ledger, one row a published number.
+
+    ``published`` and ``tolerance`` are float64 in the row's ``unit``, the latter NaN where there is none; the rest is text.
 
     Raises:
         InputError: other columns; an id that is repeated or not of lower-case words; a defense, metric or relation outside
             :data:`DEFENSES`, :data:`UNITS` and :data:`RELATIONS`; a unit that is not the metric's; a number outside its
-            :data:`LIMITS`, an amount that is not above 0, or a number of runs below it.
+            :data:`LIMITS`, an amount that is not above 0, or a number of runs below it; a reason of a tolerance outside
+            :data:`REASONS`, or one that does not fit its tolerance or the row's source.
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(table.columns) != COLUMNS:
@@ -96,7 +116,7 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
         if wrong.any():
             first = table[wrong].iloc[0]
             raise InputError(f"{path}: {first['id']}, column {column}: {first[column]!r}; write {remedy}")
-    return table.assign(published=pd.to_numeric(table["published"]))
+    return table.assign(**{column: pd.to_numeric(table[column]) for column in ("published", "tolerance")})
 
 
 def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
@@ -115,6 +135,25 @@ def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
         ),
         *(("published", (unit == name) & (counted | (published == 0)), f"{name}, above 0") for name in AMOUNTS),
         ("published", (unit == "runs") & counted, "runs, 0 or more"),
+        *_tolerance_faults(table),
+    ]
+
+
+def _tolerance_faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
+    tolerance, reason = pd.to_numeric(table["tolerance"], errors="coerce"), table["tolerance_reason"]
+    known = reason.isin(REASONS) | reason.str.fullmatch(SAMPLED.replace("{:,}", r"\d{1,3}(,\d{3})*"))
+    uncompared, quoted = reason.isin(UNCOMPARED), table["quoted_from"] != ""
+    named = table["quoted_from"] == table["quoted_from"].str.strip()
+    return [
+        ("tolerance_reason", ~known, f"one of {'; '.join((*REASONS, SAMPLED.format(500)))}"),
+        ("tolerance_reason", quoted & ~uncompared, f"{NOT_MEASURED}, or empty quoted_from: a quoted number has no tolerance"),
+        ("tolerance", uncompared & (table["tolerance"] != ""), "nothing: its reason says that no run is compared"),
+        (
+            "tolerance",
+            ~uncompared & ~tolerance.between(0, math.inf, inclusive="neither"),
+            "a number above 0, in the row's unit",
+        ),
+        ("quoted_from", ~named, "the source that the paper names, without spaces around it, or nothing"),
     ]
 
 

@@ -1,0 +1,283 @@
+"""What of a study gives a number of the ledger: its certificates, and how the number is read from them; or why nothing does.
+
+A configuration with the published datasets is asked for the paper's own setting, every other one for the counterpart that the
+ledger names in its ``default_`` columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from patchcert import InputError
+from patchcert.claims import readings
+from patchcert.claims.readings import Reading
+from patchcert.models.names import split
+from patchcert.report.ledger import ORDER_ONLY
+from patchcert.report.results import OUTPUTS
+from patchcert.study.facts import ANALYSED_BY, GRID, Config, Facts, facts_of
+
+QUOTED = "quoted from others"
+OTHERS = "a defense of others that the study does not have"
+DIFFERENCE = "a difference from a number of others"
+HARDWARE = "time of the authors' hardware"
+NO_COUNTERPART = "no counterpart in this study"
+NOT_CONFIGURED = "not in this configuration"
+REASONS = (QUOTED, OTHERS, DIFFERENCE, HARDWARE, NO_COUNTERPART, NOT_CONFIGURED)
+"""Why nothing of a study gives a number. The last is for a configuration from which its setting was taken out."""
+
+CERTIFICATES, TIMES, REGION_TIMES = "certificates", "times", "region_times"
+"""What a number is read from: measures of certificates, or the times of a run."""
+
+OWN = ("undefended", "double_masking", "minority_reports", "bagcert", "multilabel", "mask_smoothing")
+"""Defenses that a study of the published datasets has."""
+
+LABELS = {
+    "n02107908": 240,
+    "n02116738": 275,
+    "n02342885": 333,
+    "n04152593": 782,
+    "n11879895": 984,
+    "n12057211": 986,
+}
+"""Labels of the classes of ImageNet that the papers name: their places in the order of WordNet ids."""
+
+SETTINGS = {"Undefended clean": "undefended", "Defended clean": "defended", "Certified robust": "certified"}
+ATTACKERS = {
+    "New certification procedure (worst case)": "worst_case",
+    "New certification procedure (FN attack)": "fn",
+    "New certification procedure (FP attack)": "fp",
+}
+"""Rows of the tables of Multi-Label PatchCleanser by the names of :mod:`patchcert.evaluation.multilabel`."""
+REGIONS = ("bagcert_conditions", "bagcert_patch_sizes", "bagcert_aspect_ratios", "defenses")
+"""Analyses of region scorers that are trained as BagCert's main results are."""
+
+
+SMOOTHING = "mask_guided_randomized_smoothing"
+
+Fits = Callable[[Facts], bool]
+"""Whether a certificate's facts have the setting of a number."""
+
+
+class Target(NamedTuple):
+    """What gives a number.
+
+    Attributes:
+        kind: :data:`CERTIFICATES`, :data:`TIMES` or :data:`REGION_TIMES`.
+        analysis: the first analysis that plans it, or :data:`patchcert.study.facts.GRID`.
+        facts: of each certificate, or of the certificates of the runs that are timed.
+        read: the number from their measures, in the ledger's unit.
+    """
+
+    kind: str
+    analysis: str
+    facts: list[Facts]
+    read: Reading
+
+
+def target(row: Mapping[str, Any], config: Config) -> Target | str:
+    """What gives a number of the ledger in a study, or one of :data:`REASONS`.
+
+    Args:
+        row: of :func:`patchcert.report.ledger.read_ledger`.
+        config: a configuration as :func:`patchcert.study.config.complete` gives it.
+    """
+    counterpart = is_counterpart(row, config)
+    if reason := _without(row, counterpart):
+        return reason
+    fits = _setting(row, config, counterpart)
+    if row["paper"] == "multilabel_patchcleanser":
+        found = _multilabel(row, config, fits, counterpart)
+    elif row["paper"] == SMOOTHING:
+        found = _smoothing(row, config, fits)
+    elif row["defense"] in ("bagcert", "derandomized_smoothing"):
+        found = _bagcert(row, config, fits)
+    elif row["defense"] == "minority_reports":
+        found = _minority_reports(row, config, fits)
+    else:
+        found = _double_masking(row, config, fits)
+    if found is None:
+        return NO_COUNTERPART if counterpart else HARDWARE if row["tolerance_reason"] == ORDER_ONLY else NOT_CONFIGURED
+    return found
+
+
+def is_counterpart(row: Mapping[str, Any], config: Config) -> bool:
+    """Whether a study has no images of the number's dataset, and can only have a counterpart of it."""
+    return not any(_is_published(block, row["dataset"]) for block in config["datasets"].values())
+
+
+def _is_published(block: Mapping[str, Any], dataset: str) -> bool:
+    """Whether a dataset of a configuration is one of the papers, at any size; other images may have the same loader."""
+    return bool(block["loader"] == dataset and block["source"].startswith(dataset))
+
+
+def _without(row: Mapping[str, Any], counterpart: bool) -> str | None:
+    """Why no study, or none of this kind, can have the number."""
+    if counterpart:
+        return None if row["default_model"] else NO_COUNTERPART
+    if row["quoted_from"]:
+        return QUOTED
+    if row["defense"] not in OWN or (row["paper"] == "patchcleanser" and row["defense"] == "bagcert"):
+        return HARDWARE if row["tolerance_reason"] == ORDER_ONLY else OTHERS
+    if row["metric"] == "certified_gain" and row["paper"] == SMOOTHING:
+        return DIFFERENCE
+    return None
+
+
+def _setting(row: Mapping[str, Any], config: Config, counterpart: bool) -> Fits:
+    """Whether a certificate has the setting of a number; nothing is asked of what the number leaves open."""
+    model, training, patch = (row[f"default_{name}" if counterpart else name] for name in ("model", "training", "patch"))
+    if row["paper"] == SMOOTHING and not counterpart:
+        training = ""  # the study has one for each dataset
+    margin = config["trainings"].get(training, {}).get("margin")
+
+    def fits(facts: Facts) -> bool:
+        dataset = config["datasets"][facts["dataset"]]
+        if margin is None:
+            trained = facts["training"] == training
+        else:  # ImageNet's networks have a penalty more than CIFAR's of the same margin
+            trained = config["trainings"][facts["training"]].get("margin") == margin
+        return (
+            (counterpart or _is_published(dataset, row["dataset"]))
+            and model in ("", facts["model"])
+            and (not training or trained)
+            and row["mask_budget"] in ("", facts["budget"])
+            and (not patch or facts["patch"] in ([patch] if counterpart else patches_of(patch, dataset["image_size"])))
+        )
+
+    return fits
+
+
+def patches_of(published: str, image_size: Sequence[int]) -> list[str]:
+    """What a patch of the ledger is called in images of so many rows and columns; each rectangle where there are several.
+
+    Sides grow with the image, 5x5 of 32x32 to 35x35 of 224x224, and have to be whole numbers of pixels.
+    """
+    rows, columns = image_size
+    if found := re.search(r"\((\d+)x(\d+) of (\d+)x(\d+)\)", published):
+        height, width, of_rows, of_columns = map(int, found.groups())
+        if height * rows % of_rows or width * columns % of_columns:
+            return []
+        side = f"{height * rows // of_rows}x{width * columns // of_columns}"
+        return [f"2-of-{side}" if published.startswith("two patches") else side]
+    if found := re.fullmatch(r"any rectangle of (\d+) % \(of \d+x\d+\)", published):
+        return [f"area-{int(found[1]) * rows * columns // 100}"]
+    if found := re.fullmatch(r"any rectangle of (\d+) px \(of (\d+)x(\d+)\)", published):
+        if [int(found[2]), int(found[3])] != [rows, columns]:
+            return []
+        return [f"{side}x{int(found[1]) // side}" for side in range(1, rows + 1) if int(found[1]) % side == 0]
+    raise InputError(f"reports/claims.csv: patch {published!r}; write for example 2.4 % (5x5 of 32x32)")
+
+
+def _found(config: Config, analyses: Iterable[str], defense: str, fits: Fits) -> tuple[str, list[Facts]] | None:
+    """The first analysis that has certificates that fit, with these."""
+    for name in analyses:
+        if facts := [each for each in facts_of(config, name, defense) if fits(each)]:
+            return name, facts
+    return None
+
+
+def _of_one(found: tuple[str, list[Facts]] | None, read: Reading, kind: str = CERTIFICATES) -> Target | None:
+    """A target of the first of the certificates that were found, if any."""
+    return Target(kind, found[0], found[1][:1], read) if found else None
+
+
+def _of_all(found: tuple[str, list[Facts]] | None, read: Reading) -> Target | None:
+    return Target(CERTIFICATES, *found, read) if found else None
+
+
+def _double_masking(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
+    if row["metric"] == "inference_time":
+        found = _found(config, ["mask_budgets"], "double_masking", fits)
+        facts = found[1][0] if found else {"patch": "", "budget": ""}
+        return _of_one(found, readings.milliseconds(facts["patch"], facts["budget"], "double_masking"), TIMES)
+    found = _found(config, [GRID, *config["analyses"]], "double_masking", fits)
+    if found is None and is_counterpart(row, config):  # other shapes of a patch have fewer masks in a small study
+        shapes = _setting(dict(row) | {"mask_budget": ""}, config, counterpart=True)
+        found = _found(config, ["patch_shapes"], "double_masking", shapes)
+    if label := re.search(r"class (n\d{8})", row["column"]):
+        return _of_one(found, readings.of_label(LABELS[label[1]]))
+    if row["mask_budget"] and not row["patch"]:  # whatever patch the masks are made for
+        return _of_all(found, readings.share(row["metric"], min))
+    return _of_one(found, readings.share(row["metric"]))
+
+
+def _minority_reports(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
+    detector, classifier = (_found(config, ["minority_reports"], name, fits) for name in ("minority_reports", "double_masking"))
+    if "most robust" in row["row"]:
+        return _of_one(detector, readings.most_robust)
+    column = "clean" if row["metric"] == "defended_clean" else "certified"
+    both = (detector[0], [detector[1][0], classifier[1][0]]) if detector and classifier else None
+    return _of_all(both, readings.as_accurate(column))
+
+
+def _multilabel(row: Mapping[str, Any], config: Config, fits: Fits, counterpart: bool) -> Target | None:
+    found = _found(config, ["multilabel"], "multilabel", fits)
+    return _of_one(found, _multilabel_reading(row, config, found[1][0]["patch"], counterpart)) if found else None
+
+
+def _multilabel_reading(row: Mapping[str, Any], config: Config, patch: str, counterpart: bool) -> Reading:
+    at: dict[str, Any] = {"threshold": float(config["defenses"]["multilabel"]["threshold"])}
+    kind, _, quantity = row["metric"].partition("_")
+    setting = SETTINGS.get(row["row"], "certified")
+    if row["table"] == "Abstract":
+        setting = "certified" if "certified" in row["column"] else "defended"
+    if row["metric"] == "area_under_curve":
+        if row["table"] == "Table II":  # the paper's curves are of 100 thresholds
+            return readings.cell("areas", "grid", row["unit"], setting=setting)
+        number = re.match(r"Class (\d+)/", row["column"])
+        if counterpart or number is None:
+            return readings.area_of_extreme_class(setting, best="person" in row["column"])
+        return readings.cell("classes", "area", row["unit"], setting=setting, **{"class": int(number[1])})
+    if row["row"] in ATTACKERS:
+        at |= {"attacker": ATTACKERS[row["row"]], "actual_patch": patch}
+        return readings.cell("attackers", quantity, row["unit"], **at)
+    # averages in the way of common evaluation code, which the published ones are
+    column = quantity if kind == "overall" else f"{row['metric']}_published"
+    return readings.cell("points", column, row["unit"], setting=setting, **at)
+
+
+def _bagcert(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
+    metric = row["metric"]
+    if metric in ("certification_time", "parameters"):
+        read = readings.millions_of_parameters if metric == "parameters" else readings.certification_seconds
+        return _of_one(_found(config, ["bagcert_times"], "bagcert", fits), read, REGION_TIMES)
+    if metric == "certified_gain":
+        return _of_all(_found(config, REGIONS[:1], "bagcert", fits), readings.gain("condition_3_2", "condition_3_3"))
+    if metric == "unstable_runs":
+        return _of_all(_found(config, ["bagcert_outputs"], "bagcert", _output(row, fits)), readings.chance_level("clean"))
+    measured = {"defended_clean": "clean", "certified": "condition_3_2"}.get(metric, metric)
+    if row["defense"] == "derandomized_smoothing" and metric == "certified":
+        measured = "condition_3_3"  # which is theirs
+    if row["patch"].startswith("any"):
+        return _of_all(_found(config, ["bagcert_aspect_ratios"], "bagcert", fits), readings.share(measured, min))
+    return _of_one(_found(config, REGIONS, "bagcert", fits), readings.share(measured))
+
+
+def _output(row: Mapping[str, Any], fits: Fits) -> Fits:
+    """What fits and has the output that the row is about."""
+
+    def has(facts: Facts) -> bool:
+        family, _ = split(facts["model"])
+        return fits(facts) and OUTPUTS.get(family.rpartition("_")[2], "heaviside") == row["row"].lower()
+
+    return has
+
+
+def _smoothing(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
+    if row["metric"] == "inference_time":
+        return None
+    metric = {"defended_clean": "empirical", "undefended_clean": "undefended"}.get(row["metric"], row["metric"])
+    if row["metric"] == "defended_clean":
+        place = "clean"
+    else:
+        place = next((name for name in ("attacked", "grad_cam") if name in row["column"].split()), "center")
+    sigma = re.search(r"sigma (\d+)", row["row"])
+
+    def has(facts: Facts) -> bool:
+        return fits(facts) and facts["place"] == place and (sigma is None or facts["sigma"] == int(sigma[1]))
+
+    # the noise that the network was trained on comes first
+    found = _found(config, [name for name in ANALYSED_BY if name.startswith("smoothing")], "mask_smoothing", has)
+    return _of_one(found, readings.largest_radius if metric == "largest_radius" else readings.share(metric))
