@@ -50,7 +50,8 @@ except InputError as error:
 NAME = r"[a-z0-9][a-z0-9_]*"
 DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
 METRICS_FILE = f"{RESULTS}/{METRICS}"
-LOGS, BENCHMARKS, SCRATCH = f"{RESULTS}/logs", f"{RESULTS}/benchmarks", f"{RESULTS}/.scratch"
+LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
+SCRATCH, CACHE = f"{RESULTS}/.scratch", f"{RESULTS}/.cache"
 
 GPU_SLOTS = 1 if config["device"] == "cuda" else 0
 

@@ -204,7 +204,7 @@ rule restore_images:
         training=training_settings,
         images=config["defenses"]["mask_smoothing"]["images"],
         batch_size=config["defenses"]["mask_smoothing"]["batch_size"],
-        cache=f"{SCRATCH}/restored_blocks",
+        cache=f"{CACHE}/restored_blocks",
         device=config["device"],
         block_size=config["defenses"]["mask_smoothing"]["block_size"],
         code=run_code("restore_images.py"),

@@ -40,7 +40,7 @@ pathlib.Path.replace = replace_and_die
             f"build/ci/results/predictions/{RUN}/patch-5x5/masks-3x3/predictions.npz",
             r"\.scratch/predict/\w+/block-\d+\.npz$",
             "predict",
-            "2 of 3 blocks were predicted before",
+            "2 of 3 blocks were done before",
         ),
     ],
 )
