@@ -501,7 +501,7 @@ FIGURES = {
         "analysis": "strategy_budgets",
     },
     "training_curves": {
-        "caption": "Calibration accuracy under each strategy's own masks, epoch by epoch; a dot marks the epoch that was chosen.",
+        "caption": "Calibration accuracy under each strategy's own masks, or mean average precision where images have several labels, epoch by epoch; a dot marks the epoch that was chosen.",
         "reads": [],
     },
     "prior_defenses": {

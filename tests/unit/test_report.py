@@ -367,7 +367,7 @@ def logs_table() -> pd.DataFrame:
         ("small_convnext", "random_cutout", 0, [0.6, 0.65], 1),
     ]:
         for epoch, value in enumerate(values):
-            facts = {"model": model, "training": training, "seed": seed, "best_epoch": best}
+            facts = {"dataset": "digits", "model": model, "training": training, "seed": seed, "best_epoch": best}
             rows.append(facts | {"epoch": epoch, "calibration_masked_accuracy": value})
     return pd.DataFrame(rows)
 
@@ -496,6 +496,17 @@ def test_bars_error_bars_and_diamonds_are_at_their_values(results: pd.DataFrame,
     assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == [spoken(model) for model in models]
     assert legend_texts(figure)[:4] == [spoken(training) for training in TRAININGS]
     assert legend_texts(figure)[4].startswith("published")
+    plt.close(figure)
+
+
+def test_training_curves_of_several_labels_show_their_precision() -> None:
+    scenes = pd.DataFrame({"epoch": [0, 1], "calibration_masked_average_precision": [0.25, 0.75]})
+    run = {"dataset": "scenes", "model": "small_vit", "training": "plain", "seed": 0, "best_epoch": 1}
+    figure = training_curves.draw(pd.concat([logs_table(), scenes.assign(**run)], ignore_index=True), STYLE)
+    panel = figure.axes[3]
+    assert panel.get_title(loc="left") == "scenes: small vit"
+    assert list(panel.get_lines()[0].get_ydata()) == [25, 75]
+    assert "accuracy or mean average precision" in figure.get_supylabel()
     plt.close(figure)
 
 

@@ -12,15 +12,32 @@ from matplotlib.figure import Figure
 from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
+QUALITIES = {
+    "calibration_masked_accuracy": "accuracy",
+    "calibration_masked_average_precision": "mean average precision",
+}
+"""Columns of a log that say how good an epoch was, for readers."""
+
 
 def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
-    """Accuracy on the calibration images under each strategy's own masks, epoch by epoch; a dot marks the chosen epoch.
+    """Quality on the calibration images under each strategy's own masks, epoch by epoch; a dot marks the chosen epoch.
+
+    That is accuracy, or mean average precision where images have several labels.
 
     Args:
-        logs: the training logs, with ``model``, ``training`` and ``best_epoch`` beside each row.
+        logs: the training logs, with ``dataset``, ``model``, ``training`` and ``best_epoch`` beside each row.
         style: the ``report`` block of the configuration.
     """
-    models, trainings = in_order(logs["model"]), in_order(logs["training"])
+    several = logs["dataset"].nunique() > 1
+    logs = logs.assign(
+        panel=[
+            f"{dataset}: {spoken(model)}" if several else spoken(model)
+            for dataset, model in zip(logs["dataset"], logs["model"], strict=True)
+        ],
+        quality=100 * logs[[name for name in QUALITIES if name in logs]].bfill(axis=1).iloc[:, 0],
+    )
+    models, trainings = in_order(logs["panel"]), in_order(logs["training"])
+    told = [name for column, name in QUALITIES.items() if column in logs]
     with styled(style) as colours:
         columns = min(2, len(models))
         rows = -(-len(models) // columns)
@@ -29,15 +46,15 @@ def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
             panel.set_visible(False)
         for panel, model in zip(panels.flat, models, strict=False):
             for number, training in enumerate(trainings):
-                log = logs[(logs["model"] == model) & (logs["training"] == training)]
+                log = logs[(logs["panel"] == model) & (logs["training"] == training)]
                 for _, curve in log.groupby("seed"):
-                    accuracy = 100 * curve["calibration_masked_accuracy"].to_numpy()
+                    quality = curve["quality"].to_numpy()
                     best = int(curve["best_epoch"].iloc[0])
-                    panel.plot(curve["epoch"] + 1, accuracy, color=colours[number], label=spoken(training), linewidth=1.2)
-                    panel.plot(best + 1, accuracy[best], "o", color=colours[number], markersize=4)
-            panel.set_title(spoken(model), loc="left")
+                    panel.plot(curve["epoch"] + 1, quality, color=colours[number], label=spoken(training), linewidth=1.2)
+                    panel.plot(best + 1, quality[best], "o", color=colours[number], markersize=4)
+            panel.set_title(model, loc="left")
         figure.supxlabel("epoch", fontsize=style["font_size"])
-        figure.supylabel("calibration accuracy under the strategy's masks (%)", fontsize=style["font_size"])
+        figure.supylabel(f"calibration {' or '.join(told)} under the strategy's masks (%)", fontsize=style["font_size"])
         labelled = {
             label: handle for panel in panels.flat for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
         }
