@@ -469,7 +469,7 @@ def test_a_deleted_figure_is_replanned_with_the_page(finished):
 
 def test_deleted_results_keep_the_weights_where_the_index_is_made_first(finished):
     shutil.rmtree(finished.folder / RESULTS)
-    assert finished.plan()["train"] == 6
+    assert finished.plan()["train"] == 7
     finished.run("prepared")
     assert finished.plan()["train"] == 0
 
