@@ -54,6 +54,12 @@ SAMPLING = {"sampling": {"selection": 100, "estimation": 50}, "images": 6}
 INDEX = "results/prepared/digits/index.parquet"
 
 
+@pytest.fixture(autouse=True)
+def nothing_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run where no study has: a prepared index would be read in place of the configuration."""
+    monkeypatch.chdir(tmp_path)
+
+
 def planned(rule: str, file: str, wildcards: dict[str, str] | None = None, dataset: Any = None, **params: Any) -> PlannedJob:
     facts = {"dataset": "digits", "model": "small_resnetv2"} | (wildcards or {})
     return PlannedJob(rule, file, facts, {"dataset": DIGITS | (dataset or {})} | params, (INDEX,), ("made",))
