@@ -58,7 +58,7 @@ rule certify_regions:
     params:
         dataset=dataset_of,
         patches=region_patches,
-        code=lambda wildcards: adapter_code("certify_regions.py", *architecture_modules(wildcards)),
+        code=run_code("certify_regions.py"),
     message:
         "Certifying region scores: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
     script:

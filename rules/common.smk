@@ -276,14 +276,6 @@ def masked_images_code(wildcards):
     return timed_code("figure_masked_images.py", SimpleNamespace(**masked_images_facts()))
 
 
-def timing_code(wildcards):
-    return adapter_code("time_inference.py", *architecture_modules(wildcards))
-
-
-def prediction_code(wildcards):
-    return adapter_code("predict.py", *architecture_modules(wildcards))
-
-
 def defense_settings(wildcards):
     """What a defense's certificates depend on beside the predictions: its block without what the paths say."""
     block = config["defenses"][wildcards.defense]

@@ -24,7 +24,7 @@ rule predict:
         asked=asked_of_classifier,
         block_size=config["predict"]["block_size"],
         device=config["device"],
-        code=prediction_code,
+        code=run_code("predict.py"),
         scratch=f"{SCRATCH}/predict",
     message:
         "Predicting {wildcards.dataset} with {wildcards.model}, {wildcards.training}, seed {wildcards.seed}: patch {wildcards.patch}, {wildcards.budget} masks, shard {wildcards.scatteritem}"
@@ -90,7 +90,7 @@ rule predict_regions:
         training=training_settings,
         settings={key: config["defenses"]["bagcert"][key] for key in ("numerical_margin", "batch_size")},
         device=config["device"],
-        code=lambda wildcards: adapter_code("predict_regions.py", *architecture_modules(wildcards)),
+        code=run_code("predict_regions.py"),
     message:
         "Scoring the regions of {wildcards.dataset} with {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
     script:
@@ -118,7 +118,7 @@ rule time_regions:
         patches=lambda wildcards: timed_regions(wildcards)["patches"],
         images=config["defenses"]["bagcert"]["timed_images"],
         device=config["device"],
-        code=lambda wildcards: adapter_code("time_regions.py", *architecture_modules(wildcards)),
+        code=run_code("time_regions.py"),
     message:
         "Timing region scores and certificates: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
     script:
@@ -144,7 +144,7 @@ rule attack_regions:
         images=config["defenses"]["bagcert"]["attacked_images"],
         steps=config["defenses"]["bagcert"]["attack_steps"],
         device=config["device"],
-        code=lambda wildcards: adapter_code("attack_regions.py", *architecture_modules(wildcards)),
+        code=run_code("attack_regions.py"),
     message:
         "Attacking {wildcards.model} on {wildcards.dataset}: {wildcards.training}, seed {wildcards.seed}, patch {wildcards.patch}"
     script:
@@ -274,7 +274,7 @@ rule time_inference:
         images=config["predict"]["timed_images"],
         engine={key: config["predict"][key] for key in ("fill", "dtype")},
         device=config["device"],
-        code=timing_code,
+        code=run_code("time_inference.py"),
     message:
         "Timing single answers: {wildcards.model}, {wildcards.training}, seed {wildcards.seed}"
     script:

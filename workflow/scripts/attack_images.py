@@ -10,7 +10,6 @@ from patchcert.device import own_gpus
 from patchcert.masks import size_from_text
 from patchcert.study.adapter import job
 from patchcert.study.smoothing import Task, attack_images
-from patchcert.study.trained import Trained
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
-    files = inputs.weights, inputs.record
-    classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
-    task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
+    task = Task.of(dict(wildcards), inputs, params)
     images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
     output, steps = Path(snakemake.output[0]), int(wildcards.steps)
     attack_images(task, images, size_from_text(wildcards.patch), output, places=params.places, steps=steps)

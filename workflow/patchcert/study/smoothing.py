@@ -53,6 +53,12 @@ class Task:
     block_size: int
     scratch: Path
 
+    @classmethod
+    def of(cls, run: Mapping[str, Any], inputs: Any, params: Any) -> Task:
+        """The work of a job on a run, from the files ``weights`` and ``record`` and the parameters of its rule."""
+        classifier = Trained.of(run, params.dataset, inputs.weights, inputs.record, params.training, params.data)
+        return cls(classifier, params.device, params.code, params.block_size, Path(params.scratch))
+
     def identity(self, **settings: Any) -> dict[str, Any]:
         """What the outcome of the work depends on, JSON-like.
 
