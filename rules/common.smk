@@ -88,12 +88,16 @@ def asked_of_classifier(wildcards):
     asked = run_of(wildcards) | {"patch": wildcards.patch, "budget": wildcards.budget}
     analyses = [name for name in config["analyses"] if any(asked.items() <= facts.items() for facts in analysis_facts(name))]
     modes = [config["analyses"][name]["mode"] for name in analyses]
+    numbers = [config["analyses"][name]["images"] for name in analyses]
+    whole = None in numbers or any(asked.items() <= facts.items() for facts in grid_facts())
+    drawn = {} if whole or not numbers else {"images": max(numbers)}
     answering = {defense for name in analyses for defense in ANALYSED_BY.get(name, [])}
     if "multilabel" in answering:
         return {"mode": "extrema", "algorithms": []}
     return {
         "mode": "matrix" if "matrix" in modes else "certificate",
         "algorithms": ["double_masking", *(["challenger"] if "challenger" in answering else [])],
+        **drawn,
     }
 
 
@@ -324,6 +328,11 @@ def shown_images(wildcards):
     return [] if wildcards.shown == "clean" else attacked_images(dict(wildcards), steps)
 
 
+def smoothed_seed(wildcards):
+    """Seed of the draw of the test images that mask smoothing takes; none where it takes the first."""
+    return dataset_of(wildcards)["split_seed"] if config["defenses"]["mask_smoothing"]["choice"] == "random" else None
+
+
 def located_inputs(wildcards):
     return located_files(dict(wildcards))
 
@@ -362,6 +371,13 @@ def evaluation_code(wildcards):
 
 def evaluated_runs(wildcards):
     return facts_of(wildcards.analysis, wildcards.defense)
+
+
+def evaluated_subset(wildcards):
+    """How many test images of each dataset an analysis is evaluated on, and the seeds by which they are drawn."""
+    number = config["analyses"].get(wildcards.analysis, {}).get("images")
+    seeds = {facts["dataset"]: config["datasets"][facts["dataset"]]["split_seed"] for facts in evaluated_runs(wildcards)}
+    return {"images": number, "seeds": seeds if number else {}}
 
 
 def metrics_of(analysis):

@@ -134,6 +134,45 @@ def test_pixels_that_are_made_again_retrain_nothing(fresh):
     assert fresh.plan("prepared", "trained") == {}
 
 
+def test_a_subset_of_the_test_images_is_drawn_predicted_and_evaluated(fresh):
+    """Of two certificates of an analysis the grid asks one of all images; the other is made on the subset alone."""
+    sizes = {"train": 40, "calibration": 10, "test": 30}
+    digits = {
+        "loader": "digits",
+        "source": "digits",
+        "classes": 10,
+        "image_size": [16, 16],
+        "split_sizes": sizes,
+        "split_seed": 5,
+    }
+    run = SETTINGS["runs"][0] | {"models": ["small_resnetv2"]}
+    few = run | {"patches": [[2, 2]], "budgets": [[2, 2], [3, 3]], "images": 8}
+    settings = SETTINGS | {
+        "datasets": {"small_images": digits},
+        "runs": [run | {"patch_sizes": [[2, 2]]}],
+        "analyses": {"mask_budgets": few},
+        "predict": {"timed_images": 1},
+    }
+    fresh.config = "config/tiny.yaml"
+    (fresh.folder / fresh.config).write_text(yaml.safe_dump(settings))
+    fresh.run("results/metrics/mask_budgets/double_masking.json", "results/metrics/grid/double_masking.json")
+    metrics, grid = (
+        json.loads((fresh.folder / f"results/metrics/{name}/double_masking.json").read_text())
+        for name in ("mask_budgets", "grid")
+    )
+    prepared = fresh.folder / "results/prepared/small_images"
+    chosen = open_split(prepared / "index.parquet", prepared / "pixels.npy", "test").drawn(8, 5).ids.tolist()
+    assert metrics["subset"] == {"images": 8, "seeds": {"small_images": 5}, "image_ids": {"small_images": chosen}}
+    certificates = (fresh.folder / "results/certificates").rglob("masks-*.parquet")
+    records = {path.stem.removeprefix("masks-"): pd.read_parquet(path).set_index("image_id") for path in certificates}
+    assert {budget: len(table) for budget, table in records.items()} == {"2x2": 30, "3x3": 8}
+    for each in metrics["runs"]:
+        assert each["passes"] == records[each["budget"]].loc[chosen, "passes"].mean()
+        assert each["certified"]["percent"] == 100 * records[each["budget"]].loc[chosen, "certified"].mean()
+    assert "subset" not in grid
+    assert grid["runs"][0]["passes"] == records["2x2"]["passes"].mean()
+
+
 def test_a_dataset_that_people_register_for_says_where(fresh):
     configure(fresh, {"loader": "imagenet", "source": "imagenet", "classes": 1000, "image_size": [224, 224], "resize": 256})
     done = fresh.run("prepared", check=False)

@@ -23,6 +23,6 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     files = inputs.weights, inputs.record
     classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
     task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
-    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    images = open_split(inputs.index, inputs.pixels, "test").drawn(params.images, params.images_seed)
     output, steps = Path(snakemake.output[0]), int(wildcards.steps)
     attack_images(task, images, size_from_text(wildcards.patch), output, places=params.places, steps=steps)

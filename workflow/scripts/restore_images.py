@@ -23,7 +23,7 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     files = inputs.weights, inputs.record
     classifier = Trained.of(dict(wildcards), params.dataset, *files, params.training, params.data)
     task = Task(classifier, params.device, params.code, params.block_size, Path(params.scratch))
-    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    images = open_split(inputs.index, inputs.pixels, "test").drawn(params.images, params.images_seed)
     shown, source = shown_images(task, images, inputs.get("attacked"))
     restore_images(
         task,
