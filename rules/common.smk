@@ -398,7 +398,7 @@ def evaluated_certificates(wildcards):
 # analysis that it shows; it is left out where that analysis is not configured. Without one it shows the grid of runs.
 TABLES = {
     "accuracy": {
-        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values are those of full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
+        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values, where there are any, are those of the ledger's counterparts: full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
         "reads": ["results", "ledger"],
     },
     "vanilla": {
@@ -406,7 +406,7 @@ TABLES = {
         "reads": ["results", "ledger"],
     },
     "patch_sizes": {
-        "caption": "Clean and certified accuracy of our small models against patches of the share of the image that the PatchCleanser paper uses on CIFAR-10 (0.4 and 2.4 % of the pixels), with its Table 2 beside them: the same defense on full-size models, and earlier certified defenses.",
+        "caption": "Clean and certified accuracy of our models by the size of the patch, with Table 2 of the PatchCleanser paper beside the sizes that it has for CIFAR-10: the same defense on full-size models, and earlier certified defenses.",
         "reads": ["results", "ledger"],
         "analysis": "patch_sizes",
     },
@@ -497,7 +497,7 @@ FIGURES = {
         "analysis": "mask_set",
     },
     "strategies": {
-        "caption": "Certified accuracy by training strategy; diamonds are the published values for CIFAR-10 and full-size models.",
+        "caption": "Certified accuracy by training strategy; diamonds, where there are any, are the published values of the ledger's counterparts, full-size models on CIFAR-10.",
         "reads": ["results", "ledger"],
     },
     "strategy_costs": {
@@ -520,7 +520,7 @@ FIGURES = {
         "reads": [],
     },
     "prior_defenses": {
-        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on ImageNet against a patch of 2 % of the pixels, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our small models.",
+        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on ImageNet against a patch of 2 % of the pixels, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our models.",
         "reads": ["results", "ledger"],
         "analysis": "patch_sizes",
     },
@@ -555,7 +555,7 @@ FIGURES = {
         "analysis": "mask_budgets",
     },
     "object_sizes": {
-        "caption": "Certified accuracy by the size of the object, the bounding box of a digit's ink (Figure 11 of the PatchCleanser paper).",
+        "caption": "Certified accuracy by the size of the object: the bounding box of a digit's ink, or ImageNet's boxes together (Figure 11 of the PatchCleanser paper).",
         "reads": ["images"],
         "analysis": "objects",
     },
