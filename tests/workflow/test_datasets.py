@@ -76,6 +76,7 @@ SMALL = {
     "datasets": {name: {"split_sizes": FEW} for name in SOURCES},
     "predict": {"shards": 1, "timed_images": 1},
     "defenses": {"bagcert": {"timed_images": 1, "attacked_images": 1}, "mask_smoothing": {"images": 1}},
+    "analyses": {name: {"images": 2} for name, block in PAPER["analyses"].items() if block.get("images")},
 }
 """What the paper study is given in place of its own numbers of images."""
 
