@@ -89,12 +89,16 @@ def asked_of_classifier(wildcards):
     asked = run_of(wildcards) | {"patch": wildcards.patch, "budget": wildcards.budget}
     analyses = [name for name in config["analyses"] if any(asked.items() <= facts.items() for facts in analysis_facts(name))]
     modes = [config["analyses"][name]["mode"] for name in analyses]
+    numbers = [config["analyses"][name]["images"] for name in analyses]
+    whole = None in numbers or any(asked.items() <= facts.items() for facts in grid_facts())
+    drawn = {} if whole or not numbers else {"images": max(numbers)}
     answering = {defense for name in analyses for defense in ANALYSED_BY.get(name, [])}
     if "multilabel" in answering:
         return {"mode": "extrema", "algorithms": []}
     return {
         "mode": "matrix" if "matrix" in modes else "certificate",
         "algorithms": ["double_masking", *(["challenger"] if "challenger" in answering else [])],
+        **drawn,
     }
 
 
@@ -317,6 +321,11 @@ def shown_images(wildcards):
     return [] if wildcards.shown == "clean" else attacked_images(dict(wildcards), steps)
 
 
+def smoothed_seed(wildcards):
+    """Seed of the draw of the test images that mask smoothing takes; none where it takes the first."""
+    return dataset_of(wildcards)["split_seed"] if config["defenses"]["mask_smoothing"]["choice"] == "random" else None
+
+
 def located_inputs(wildcards):
     return located_files(dict(wildcards))
 
@@ -357,6 +366,13 @@ def evaluated_runs(wildcards):
     return facts_of(wildcards.analysis, wildcards.defense)
 
 
+def evaluated_subset(wildcards):
+    """How many test images of each dataset an analysis is evaluated on, and the seeds by which they are drawn."""
+    number = config["analyses"].get(wildcards.analysis, {}).get("images")
+    seeds = {facts["dataset"]: config["datasets"][facts["dataset"]]["split_seed"] for facts in evaluated_runs(wildcards)}
+    return {"images": number, "seeds": seeds if number else {}}
+
+
 def metrics_of(analysis):
     """The metrics files of an analysis, or of the grid of runs, by defense."""
     defenses = dict.fromkeys(facts["defense"] for facts in facts_of(analysis))
@@ -375,7 +391,7 @@ def evaluated_certificates(wildcards):
 # analysis that it shows; it is left out where that analysis is not configured. Without one it shows the grid of runs.
 TABLES = {
     "accuracy": {
-        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values are those of full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
+        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values, where there are any, are those of the ledger's counterparts: full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
         "reads": ["results", "ledger"],
     },
     "vanilla": {
@@ -383,7 +399,7 @@ TABLES = {
         "reads": ["results", "ledger"],
     },
     "patch_sizes": {
-        "caption": "Clean and certified accuracy of our small models against patches of the share of the image that the PatchCleanser paper uses on CIFAR-10 (0.4 and 2.4 % of the pixels), with its Table 2 beside them: the same defense on full-size models, and earlier certified defenses.",
+        "caption": "Clean and certified accuracy of our models by the size of the patch, with Table 2 of the PatchCleanser paper beside the sizes that it has for CIFAR-10: the same defense on full-size models, and earlier certified defenses.",
         "reads": ["results", "ledger"],
         "analysis": "patch_sizes",
     },
@@ -474,7 +490,7 @@ FIGURES = {
         "analysis": "mask_set",
     },
     "strategies": {
-        "caption": "Certified accuracy by training strategy; diamonds are the published values for CIFAR-10 and full-size models.",
+        "caption": "Certified accuracy by training strategy; diamonds, where there are any, are the published values of the ledger's counterparts, full-size models on CIFAR-10.",
         "reads": ["results", "ledger"],
     },
     "strategy_costs": {
@@ -497,7 +513,7 @@ FIGURES = {
         "reads": [],
     },
     "prior_defenses": {
-        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on ImageNet against a patch of 2 % of the pixels, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our small models.",
+        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on ImageNet against a patch of 2 % of the pixels, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our models.",
         "reads": ["results", "ledger"],
         "analysis": "patch_sizes",
     },
@@ -532,7 +548,7 @@ FIGURES = {
         "analysis": "mask_budgets",
     },
     "object_sizes": {
-        "caption": "Certified accuracy by the size of the object, the bounding box of a digit's ink (Figure 11 of the PatchCleanser paper).",
+        "caption": "Certified accuracy by the size of the object: the bounding box of a digit's ink, or ImageNet's boxes together (Figure 11 of the PatchCleanser paper).",
         "reads": ["images"],
         "analysis": "objects",
     },

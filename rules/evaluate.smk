@@ -12,6 +12,7 @@ rule evaluate:
         f"{BENCHMARKS}/evaluate/{{analysis}}/{{defense}}.tsv"
     params:
         runs=evaluated_runs,
+        subset=evaluated_subset,
         confidence=config["evaluate"]["confidence"],
         code=evaluation_code,
     message:

@@ -171,6 +171,7 @@ rule attack_images:
         data=data_identity,
         training=training_settings,
         images=config["defenses"]["mask_smoothing"]["images"],
+        images_seed=smoothed_seed,
         places=config["defenses"]["mask_smoothing"]["attack_places"],
         device=config["device"],
         block_size=config["defenses"]["mask_smoothing"]["block_size"],
@@ -203,6 +204,7 @@ rule restore_images:
         data=data_identity,
         training=training_settings,
         images=config["defenses"]["mask_smoothing"]["images"],
+        images_seed=smoothed_seed,
         batch_size=config["defenses"]["mask_smoothing"]["batch_size"],
         cache=f"{CACHE}/restored_blocks",
         device=config["device"],
@@ -236,6 +238,7 @@ rule sample_noise:
         data=data_identity,
         training=training_settings,
         images=config["defenses"]["mask_smoothing"]["images"],
+        images_seed=smoothed_seed,
         sampling={
             "selection": config["defenses"]["mask_smoothing"]["selection_samples"],
             "estimation": config["defenses"]["mask_smoothing"]["estimation_samples"],

@@ -36,6 +36,7 @@ class Known(NamedTuple):
     part: str
     picture: Image.Image
     sizes: list[float] | None = None
+    boxes: list[tuple[int, int, int, int]] | None = None
 
 
 def photograph(seed: int, height: int = 32, width: int = 32, mode: str = "RGB") -> Image.Image:
@@ -130,8 +131,27 @@ CLASSES = {"n01440764": 3, "n01443537": 1, "n02119789": 2}
 """The development kit's numbers of three classes, which are not in the order of their WordNet ids."""
 
 
+IMAGENET_BOXES = {
+    0: [(0, 0, 29, 36)],
+    1: [(10, 5, 40, 30), (30, 20, 50, 35), (2, 2, 4, 4)],
+    2: [(-3, 30, 70, 99)],
+}
+"""Boxes of a validation image of 37x60 pixels by the remainder of its number, first column and row and last column and row, of
+which some lie over one another or reach beyond the picture."""
+
+
+def imagenet_boxes(stem: str, boxes: list[tuple[int, int, int, int]]) -> str:
+    """An annotation as ImageNet's, whose file name has no ending."""
+    objects = ""
+    for left, top, right, bottom in boxes:
+        sides = f"<xmin>{left}</xmin><ymin>{top}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax>"
+        objects += f"<object><name>n01440764</name><difficult>0</difficult><bndbox>{sides}</bndbox></object>\n"
+    size = "<size><width>60</width><height>37</height><depth>3</depth></size>"
+    return f"<annotation><folder>val</folder><filename>{stem}</filename>{size}\n{objects}</annotation>\n"
+
+
 def imagenet(folder: Path) -> list[Known]:
-    """ImageNet: an archive of archives, a flat archive, and the development kit."""
+    """ImageNet: an archive of archives, a flat archive, the development kit, and boxes of the flat archive's images."""
     labels = {wnid: label for label, wnid in enumerate(sorted(CLASSES))}
     images = []
     with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as archive:
@@ -148,7 +168,15 @@ def imagenet(folder: Path) -> list[Known]:
         for number in (2, 1, 3, 4, 5, 6):
             content = jpeg(photograph(100 + number, 37, 60))
             add(archive, f"ILSVRC2012_val_{number:08d}.JPEG", content)
-            images.append(Known(f"ILSVRC2012_val_{number:08d}", labels[truth[number - 1]], "test", decoded(content)))
+            known = Known(f"ILSVRC2012_val_{number:08d}", labels[truth[number - 1]], "test", decoded(content))
+            images.append(known._replace(boxes=IMAGENET_BOXES[number % 3]))
+    with tarfile.open(folder / "ILSVRC2012_bbox_val_v3.tgz", "w:gz") as archive:
+        directory = tarfile.TarInfo("val")
+        directory.type = tarfile.DIRTYPE
+        archive.addfile(directory)
+        for image in images:
+            if image.boxes:
+                add(archive, f"val/{image.image_id}.xml", imagenet_boxes(image.image_id, image.boxes).encode())
     fields = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children", "wordnet_height", "num_train_images"]
     synsets = [(number, wnid, "a, b", "a thing", 0, np.zeros(0), 0, 4) for wnid, number in CLASSES.items()]
     synsets = [*sorted(synsets), (4, "n00001740", "entity", "all of them", 3, np.array([1, 2, 3]), 1, 0)]

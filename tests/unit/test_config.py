@@ -194,6 +194,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
             "overlap": 0.4,
             "threshold": 0.6,
             "tolerance": 3,
+            "choice": "first",
         },
         "minority_reports": {},
     }
@@ -202,6 +203,7 @@ def test_every_default_is_filled_also_in_nested_blocks() -> None:
         "also": [],
         "target": None,
         "mode": "certificate",
+        "images": None,
     }
     assert filled["evaluate"] == {"confidence": 0.95}
     assert filled["report"] == {"palette": "colorblind", "font_size": 9, "resolution": 160, "example_image": None}
@@ -689,6 +691,22 @@ FAULTS: list[tuple[str, Any, str]] = [
             f"analyses.{name}.patches.2: {patch} is not one patch of one size; write rows and columns, for example [5, 5]",
         )
         for name, patch in product(("mask_set", "overestimated_patch", "large_patches"), ("area-10", "2-of-3x3"))
+    ),
+    *(
+        (
+            "analyses.patch_shapes",
+            ANALYSIS | {"images": number},
+            f"analyses.patch_shapes.images: {number} is {told}",
+        )
+        for number, told in (
+            (8, "more than the 7 test images of digits; write 7 at most"),
+            (1, "fewer than the 2 shards of predict.shards; write 2 at least"),
+        )
+    ),
+    (
+        "analyses.objects",
+        ANALYSIS | {"images": 5},
+        "analyses.objects.images: this analysis shows all test images of its predictions; take the key out",
     ),
     (
         "analyses.mask_set",

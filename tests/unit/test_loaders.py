@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from patchcert import InputError, plugins
@@ -103,6 +104,7 @@ def test_every_image_of_every_split_is_the_published_one_prepared(dataset: Fetch
 
 def test_the_index_has_every_image_in_the_order_of_the_archives(dataset: Fetched, tmp_path: Path) -> None:
     table = prepare(dataset.settings, dataset.files, tmp_path / "index.parquet", tmp_path / "pixels.npy")
+    tested = table.loc[table["split"] == "test", "image_id"]
     label, size = ("labels", "object_sizes") if dataset.has_lists else ("label", "object_size")
     assert list(table.columns) == ["image_id", label, "part", size, "split", "row"]
     assert list(zip(table["image_id"], table[label], table["part"], strict=True)) == [image[:3] for image in dataset.images]
@@ -111,7 +113,9 @@ def test_the_index_has_every_image_in_the_order_of_the_archives(dataset: Fetched
         unlabelled = [image.image_id for image in dataset.images if image.label == []]
         assert table.loc[table["split"] == "unlabelled", "image_id"].tolist() == unlabelled != []
     else:
-        assert table[size].isna().all()
+        assert table.loc[table[size].notna(), "image_id"].tolist() == [
+            image.image_id for image in dataset.images if image.boxes and image.image_id in set(tested)
+        ]
         assert table[label].dtype == np.int64
     assert table["row"].dtype == np.int64
     used = table["split"].isin(SPLITS)
@@ -238,6 +242,48 @@ def test_the_labels_of_imagenet_are_in_the_order_of_the_wordnet_ids(fetched_once
     # the development kit's numbers of the validation images are 2, 3, 1, 1, 3, 2
     validation = records[records["part"] == "test"].sort_values("image_id")
     assert validation["label"].tolist() == [2, 0, 1, 1, 0, 2]
+
+
+# --- ImageNet's bounding boxes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resize", [32, None])
+def test_the_objects_of_imagenet_are_the_union_of_their_boxes_in_the_prepared_image(
+    fetched_once: dict[str, Fetched], tmp_path: Path, resize: int | None
+) -> None:
+    dataset = fetched_once["imagenet"]
+    settings = dataset.settings | {"resize": resize, "split_sizes": SIZES | {"test": 6}}
+    table = prepare(settings, dataset.files, tmp_path / "index.parquet", tmp_path / "pixels.npy")
+    sizes = dict(zip(table["image_id"], table["object_size"], strict=True))
+    for image in (image for image in dataset.images if image.boxes):
+        boxes = Image.new("RGB", image.picture.size)
+        for box in image.boxes:
+            ImageDraw.Draw(boxes).rectangle(box, fill="white")
+        assert sizes[image.image_id] == 100 * np.mean(expected(boxes, settings)[0] >= 128)
+    # the left half of the picture's columns: 30 of 60, or, after scaling by 32/37, those of the cropped 12 to 40 up to 25.5
+    half = 50 if resize is None else 100 * 13.5 / 28
+    assert sizes["ILSVRC2012_val_00000003"] == pytest.approx(half, abs=50 / 28 + 0.01)
+    assert table.loc[table["part"] == "train", "object_size"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        (lambda content: None, "KeyError('ILSVRC2012_val_00000004')"),
+        (lambda content: re.sub(b"<xmax>.*?</xmax>", b"", content), "LookupError('no xmax in it')"),
+        (lambda content: content.replace(b"<height>37", b"<height>tall"), "ValueError("),
+        (lambda content: content[:-5], "ParseError("),
+    ],
+    ids=["absent", "no side", "no number", "cut"],
+)
+def test_boxes_that_are_not_as_published_are_named(
+    fetched_once: dict[str, Fetched], tmp_path: Path, changed: Callable[[bytes], bytes | None], fault: str
+) -> None:
+    files, file = fetched_once["imagenet"].files, "ILSVRC2012_bbox_val_v3.tgz"
+    rewritten(files[file], tmp_path / file, lambda member, content: changed(content) if "_00000004" in member else content)
+    with pytest.raises(InputError) as caught:
+        plugins.load(LOADERS, "imagenet").records(files | {file: tmp_path / file})
+    assert str(caught.value).startswith(f"{tmp_path / file}: damaged, or not in the form of its publisher ({fault}")
 
 
 # --- COCO and PASCAL VOC ---------------------------------------------------------------------------------------------------

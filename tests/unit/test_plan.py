@@ -133,6 +133,11 @@ def test_the_engine_makes_as_many_passes_as_are_planned(patch: str) -> None:
     assert cost(planned("predict", "predict", wildcards, **ASKED)).forward == engine.passes
 
 
+def test_a_random_subset_is_planned_alone() -> None:
+    drawn = cost(shard("1-of-1", asked=ASKED["asked"] | {"images": 5}))
+    assert drawn.forward * 2 == cost(shard("1-of-1", asked=ASKED["asked"] | {"images": 10})).forward
+
+
 def test_the_attack_makes_as_many_passes_as_are_planned() -> None:
     seen: list[int] = []
     images = torch.rand((6, 3, 32, 32), generator=torch.Generator().manual_seed(0))

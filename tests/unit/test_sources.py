@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -76,7 +77,14 @@ def test_the_shipped_registry_has_the_datasets_of_the_papers() -> None:
         *("photographs", "scenes", "scenes_small", "coco2014", "voc2007", "tresnet_l_coco2014"),
     ]
     assert {entry.origin for entry in sources["imagenet"]} == {"manual:https://image-net.org/download.php"}
-    assert sum(entry.bytes for entry in sources["imagenet"]) == 154_644_969_425
+    assert sum(entry.bytes or 0 for entry in sources["imagenet"]) == 154_644_969_425
+
+
+def test_the_documentation_has_the_terms_of_every_source_under_its_licence() -> None:
+    text = (REGISTRY.parents[1] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    terms = dict(re.findall(r"^\| `(\w+)` \| (.+ \|.*<https?://\S+>.*) \|$", text, re.MULTILINE))
+    licences = {name: {entry.licence for entry in entries} for name, entries in read_sources(REGISTRY).items()}
+    assert {name: {row.split(" | ")[0]} for name, row in terms.items()} == licences
 
 
 def test_a_source_can_have_several_files_and_versions_in_the_order_of_the_rows(tmp_path: Path) -> None:

@@ -20,6 +20,6 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
     task = Task.of(dict(wildcards), inputs, params)
-    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    images = open_split(inputs.index, inputs.pixels, "test").drawn(params.images, params.images_seed)
     output, steps = Path(snakemake.output[0]), int(wildcards.steps)
     attack_images(task, images, size_from_text(wildcards.patch), output, places=params.places, steps=steps)

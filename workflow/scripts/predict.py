@@ -30,5 +30,8 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
         device=params.device,
         code=params.code,
     )
-    images = shard_of(open_split(snakemake.input.index, snakemake.input.pixels, "test"), wildcards.scatteritem)
+    tested = open_split(snakemake.input.index, snakemake.input.pixels, "test")
+    if number := params.asked.get("images"):
+        tested = tested.drawn(number, dataset["split_seed"])
+    images = shard_of(tested, wildcards.scatteritem)
     predict_shard(task, images, params.block_size, Path(snakemake.output[0]), Path(params.scratch))

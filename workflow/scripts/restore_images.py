@@ -20,7 +20,7 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
     task = Task.of(dict(wildcards), inputs, params)
-    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    images = open_split(inputs.index, inputs.pixels, "test").drawn(params.images, params.images_seed)
     shown, source = shown_images(task, images, inputs.get("attacked"))
     restore_images(
         task,

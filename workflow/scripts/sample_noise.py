@@ -23,7 +23,7 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     inputs, wildcards, params = snakemake.input, snakemake.wildcards, snakemake.params
     task = Task.of(dict(wildcards), inputs, params)
     mask = size_from_text(wildcards.patch)
-    images = open_split(inputs.index, inputs.pixels, "test").part(slice(params.images))
+    images = open_split(inputs.index, inputs.pixels, "test").drawn(params.images, params.images_seed)
     shown, source = shown_images(task, images, inputs.get("attacked"))
     if restored := inputs.get("restored"):
         boxes = vote(load(restored, Restored).maps, mask, **params.voting).boxes

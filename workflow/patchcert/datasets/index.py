@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchcert import InputError
+from patchcert.datasets.subsets import subset
 
 SPLITS = ("train", "calibration", "test")
 
@@ -71,9 +72,13 @@ class Split:
         """Number of images N."""
         return len(self.ids)
 
-    def part(self, part: slice) -> Split:
-        """Some of the images."""
+    def part(self, part: slice | NDArray[np.int64]) -> Split:
+        """Some of the images, by their places."""
         return replace(self, ids=self.ids[part], labels=self.labels[part], places=self.places[part])
+
+    def drawn(self, number: int, seed: int | None) -> Split:
+        """So many of the images: those that :func:`patchcert.datasets.subsets.subset` draws; without a seed the first ones."""
+        return self.part(slice(number) if seed is None else subset(self.ids, number, seed))
 
     def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Pixels of the images with these numbers, counted from 0 in the split: uint8 [n, 3, H, W], in memory."""

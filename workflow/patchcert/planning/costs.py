@@ -111,6 +111,7 @@ class Costs:
     def _predict(self, job: PlannedJob) -> Cost:
         number, shards = (int(part) for part in job.wildcards["scatteritem"].split("-of-"))
         tests = self._count(job, "test") or 0
+        tests = min(tests, job.params["asked"].get("images", tests))
         images = tests * number // shards - tests * (number - 1) // shards
         masks, mode = _masks(_image_size(job), job.wildcards["patch"], job.wildcards["budget"]), job.params["asked"]["mode"]
         passes = images * (len(masks.areas.boxes) + 1)  # and the image as it is

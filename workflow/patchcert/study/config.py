@@ -55,6 +55,9 @@ LOADERS_OF_SEVERAL_LABELS = ("coco", "voc2007")
 WITHOUT_MASKS = ("bagcert", "smoothing")
 """What the names of analyses begin with whose defense masks nothing."""
 
+WHOLE = ("defenses", "mask_set", "multilabel", "objects")
+"""Further analyses that read more than what certificates amount to, and take all test images."""
+
 SMOOTHED = ("smoothing_places", "smoothing_attacked", "smoothing_mask_sizes", "smoothing_trainings", "smoothing_noise")
 """Analyses that add noise in a mask."""
 
@@ -226,6 +229,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     for name, analysis in config["analyses"].items():
         own, *further = products(analysis)
         yield from _mask_faults(name, analysis)
+        yield from _subset_faults(name, analysis, config)
         yield from _smoothing_faults(name, analysis, config)
         blocks.append((["analyses", name], own))
         blocks += [(["analyses", name, "also", number], block) for number, block in enumerate(further)]
@@ -255,6 +259,22 @@ def _mask_faults(name: str, analysis: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}: missing; write for example budgets: [[3, 3], [6, 6]]"
     elif any("budgets" in block for block in products(analysis)):
         yield f"{key}: this defense has no mask sets; take the key out"
+
+
+def _subset_faults(name: str, analysis: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """A random subset of test images where a defense has none, or of more or fewer images than there are or are needed."""
+    key, number, shards = _key(["analyses", name, "images"]), analysis["images"], config["predict"]["shards"]
+    if number is None:
+        return
+    if name.startswith(WITHOUT_MASKS) or name in WHOLE:
+        yield f"{key}: this analysis shows all test images of its predictions; take the key out"
+        return
+    if number < shards:
+        yield f"{key}: {number} is fewer than the {shards} shards of predict.shards; write {shards} at least"
+    for dataset in dict.fromkeys(block["dataset"] for block in products(analysis)):
+        tests = config["datasets"].get(dataset, {"split_sizes": {"test": number}})["split_sizes"]["test"]
+        if number > tests:
+            yield f"{key}: {number} is more than the {tests} test images of {dataset}; write {tests} at most"
 
 
 def _smoothing_faults(name: str, analysis: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
