@@ -129,7 +129,7 @@ def test_measured_numbers_are_judged_beside_their_counterparts(ledger, studies, 
 def test_a_number_that_was_regenerated_alone_is_shown_with_its_provenance(ledger, studies, tmp_path) -> None:
     record = {"measured": 78.0, "difference": -0.8, "status": "within tolerance", "unit": "per cent"}
     record["provenance"] = {
-        "files": {"weights": {"build/w.safetensors": "0123456789abcdef"}},
+        "files": {"weights": {"build/w.safetensors": "0123456789abcdef"}, "located": {}},
         "code": {"claim.py": "fedcba9876543210"},
         "configuration": {"evaluate": "00112233445566"},
         "versions": {"torch": "2.15.0"},
@@ -142,7 +142,7 @@ def test_a_number_that_was_regenerated_alone_is_shown_with_its_provenance(ledger
     assert entry["studies"][0]["record"] == {
         "record": f"build/paper/results/claims/{ROBUST}.json",
         "measured": "78.0 %, within tolerance",
-        "files": "build/w.safetensors 01234567",
+        "files": "1 of weights; the record has their digests",
         "code": "claim.py fedcba98",
         "configuration": "evaluate 00112233",
         "versions": "torch 2.15.0",
