@@ -261,9 +261,24 @@ def test_a_number_opens_its_details(whole, tmp_path) -> None:
     assert "no bound against all attackers" in dialog[0]
 
 
-def in_chromium(folder: Path, address: str) -> str:
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install chromium, or name one in $CHROMIUM")
+def test_only_tables_scroll_sideways_on_a_phone(whole, tmp_path) -> None:
+    (tmp_path / "claims.html").write_text(whole, encoding="utf-8")
+    frame = tmp_path / "frame.html"  # a window of its own is never so narrow
+    frame.write_text(
+        '<iframe src="claims.html" style="width:390px"></iframe><p></p><script>'
+        'document.querySelector("iframe").onload = (on) => {'
+        "const page = on.target.contentDocument.scrollingElement;"
+        'document.querySelector("p").textContent = `${page.scrollWidth} of ${page.clientWidth}`}</script>'
+    )
+    widths = re.search(r"<p>(\d+) of (\d+)</p>", in_chromium(tmp_path, frame.as_uri(), "--allow-file-access-from-files"))
+    assert widths
+    assert int(widths[1]) == int(widths[2]) <= 390
+
+
+def in_chromium(folder: Path, address: str, *options: str) -> str:
     """The document after its scripts have run."""
     quiet = ("gpu", "extensions", "background-networking", "component-update", "sync")
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{each}" for each in quiet)]
-    command += [f"--user-data-dir={folder / 'profile'}", "--dump-dom", address]
+    command += [f"--user-data-dir={folder / 'profile'}", *options, "--dump-dom", address]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
