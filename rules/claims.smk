@@ -1,4 +1,4 @@
-"""One published number regenerated, and nothing else: `snakemake results/claims/ID.json`."""
+"""One published number regenerated, and nothing else: `snakemake results/claims/ID.json`; and the page of all of them."""
 
 
 rule claim:
@@ -20,3 +20,27 @@ rule claim:
         "Regenerating one published number: {wildcards.claim}"
     script:
         "../workflow/scripts/claim.py"
+
+
+rule page_of_claims:
+    input:
+        unpack(lambda wildcards: ledger_page_inputs()),
+    output:
+        report(
+            LEDGER_PAGE,
+            caption="../workflow/captions/claims.rst",
+            category="Published numbers",
+            labels={"page": "claims"},
+        ),
+    log:
+        f"{LOGS}/page_of_claims.log",
+    benchmark:
+        f"{BENCHMARKS}/page_of_claims.tsv"
+    params:
+        settings=ledger_page_settings,
+        beside=ledger_page_beside,
+        code=adapter_code("page_of_claims.py"),
+    message:
+        "Writing the page of published numbers"
+    script:
+        "../workflow/scripts/page_of_claims.py"

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from patchcert import InputError
 from patchcert.datasets.sources import read_sources
 from patchcert.models.names import split
-from patchcert.provenance import code_digest, settings_sha256
+from patchcert.provenance import code_digest, file_sha256, settings_sha256
 from patchcert.report.terms import ONE_PLACE_NOTE
 from patchcert.study import facts as of_certificates
 from patchcert.study.config import complete, products, settings_of
@@ -50,6 +50,7 @@ except InputError as error:
 NAME = r"[a-z0-9][a-z0-9_]*"
 DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
 METRICS_FILE = f"{RESULTS}/{METRICS}"
+TIMED = ("times", "region_times")
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 SCRATCH, CACHE = f"{RESULTS}/.scratch", f"{RESULTS}/.cache"
 
@@ -894,3 +895,67 @@ def claim_settings(wildcards):
 
 def claim_code(wildcards):
     return adapter_code("claim.py", *(f"patchcert.evaluation.{facts['defense']}" for facts in claim_target(wildcards).facts))
+
+
+def shown_items(target=None):
+    """Entries of the tables and figures that show what a target makes, or the bare snakemake."""
+    return [items[name] for items in (TABLES, FIGURES) for name in made(items, target)]
+
+
+@cache
+def ledger_page_inputs():
+    """What the bare snakemake measures and shows, and the study that is held beside this one."""
+    items = [report_inputs(item) for item in shown_items()]
+    return {
+        "ledger": LEDGER,
+        "template": "workflow/patchcert/claims/page.html",
+        "other": f"config/{'study' if config['study'] == 'paper' else 'paper'}.yaml",
+        "metrics": evaluations(),
+        "times": list(dict.fromkeys(path for files in items for kind in TIMED for path in files.get(kind, []))),
+        "tables": expand(rules.table.output.csv, table=made(TABLES)),
+    }
+
+
+def ledger_page_beside(wildcards):
+    """Digests of what the page reads where it is there, but the bare snakemake does not make.
+
+    These are metrics, times and tables of named targets, records of numbers that were regenerated alone, and all of the other
+    study.
+    """
+    asked = {path for paths in ledger_page_inputs().values() for path in ([paths] if isinstance(paths, str) else paths)}
+    targets = list(config["targets"])
+    analyses = [analysis for target in targets for analysis in parts_of(target)]
+    own = [path for analysis in analyses for path in metrics_of(analysis).values()]
+    own += [
+        path
+        for target in targets
+        for item in shown_items(target)
+        for kind in TIMED
+        for path in report_inputs(item).get(kind, [])
+    ]
+    own += expand(rules.table.output.csv, table=[name for target in targets for name in made(TABLES, target)])
+    own += map(str, Path(RESULTS, "claims").glob("*.json"))
+    folders = configuration_beside()["directories"]
+    kinds = ("metrics/**/*.json", "times/**/*.json", "region_times/**/*.json", "claims/*.json")
+    others = [path for kind in kinds for path in Path(folders["results"]).glob(kind)]
+    others += Path(folders["reports"]).glob("tables/*.csv")
+    there = sorted({*own, *map(str, others)} - asked)
+    return {path: file_sha256(path) for path in there if Path(path).is_file()}
+
+
+@cache
+def configuration_beside():
+    """The study that is held beside this one on the page of the ledger."""
+    import yaml
+
+    path = ledger_page_inputs()["other"]
+    try:
+        return complete(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except InputError as error:
+        raise WorkflowError(f"{path}: {error}") from None
+
+
+def ledger_page_settings(wildcards):
+    """Digest of the parts of the configuration by which a number is found."""
+    parts = ("study", "directories", "datasets", "trainings", "runs", "defenses", "analyses")
+    return settings_sha256({name: config[name] for name in parts})

@@ -1,6 +1,7 @@
 """Tables, figures and the page that shows them."""
 
 LEDGER = "reports/claims.csv"
+LEDGER_PAGE = f"{REPORTS}/claims.html"
 
 
 rule table:
@@ -223,6 +224,7 @@ rule page:
 rule reported:
     input:
         f"{REPORTS}/README.md",
+        LEDGER_PAGE,
         expand([*rules.table.output], table=made(TABLES)),
         expand([*rules.figure.output], figure=made(FIGURES)),
 

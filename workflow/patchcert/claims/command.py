@@ -134,7 +134,7 @@ def verified(config_file: str | Path, identity: str, root: str | Path = ".") -> 
         InputError: no number has this id, it was not regenerated, or something has changed; the message names what.
     """
     row = row_of(read_ledger(Path(root, LEDGER)), identity)
-    stored = verify(row, _config(config_file, root), root)
+    stored = verify(row, configuration(config_file, root), root)
     files = sum(len(each) for each in stored["provenance"]["files"].values())
     return (
         f"{identity}: {_value(stored['measured'], row['unit'])}, {stored['status']}, recomputed from its certificates; "
@@ -144,12 +144,17 @@ def verified(config_file: str | Path, identity: str, root: str | Path = ".") -> 
 
 def _studies(config_file: str | Path, root: str | Path) -> tuple[Results, Results | None]:
     """The results of a study, and of the default study where it is another."""
-    config, default = _config(config_file, root), Path(root, DEFAULT_STUDY)
-    beside = _config(DEFAULT_STUDY, root) if default.is_file() and config["study"] != "default" else None
+    config, default = configuration(config_file, root), Path(root, DEFAULT_STUDY)
+    beside = configuration(DEFAULT_STUDY, root) if default.is_file() and config["study"] != "default" else None
     return Results(config, root), Results(beside, root) if beside else None
 
 
-def _config(path: str | Path, root: str | Path) -> dict[str, Any]:
+def configuration(path: str | Path, root: str | Path = ".") -> dict[str, Any]:
+    """A completed configuration.
+
+    Raises:
+        InputError: the file is none; the message names it.
+    """
     try:
         parsed = yaml.safe_load(Path(root, path).read_text(encoding="utf-8"))
         if not isinstance(parsed, dict):

@@ -59,6 +59,8 @@ def page(
         lines += [
             "* Near flips, certified but for a label decided by too small a margin, and counted as not certified: "
             f"{near_flips} over all runs of the grid.",
+            "* Every published number in the tables of its paper, beside what was measured of it: [claims.html](claims.html), "
+            "one file to open in a browser.",
             *(
                 f"* Further results, which `snakemake {name}` makes in {block['cost']}: [{spoken(name)}]({name}.md)."
                 for name, block in config["targets"].items()

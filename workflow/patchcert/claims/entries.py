@@ -1,0 +1,146 @@
+"""What the page of the ledger says of each number: the paper's, what two studies have of it, and how to have it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from patchcert.claims.command import DEFAULT_STUDY, SYMBOLS, UNITS
+from patchcert.claims.measured import Results, survey
+from patchcert.claims.record import path_of, regenerating
+from patchcert.claims.targets import CERTIFICATES, TIMES, Target, is_counterpart, target
+from patchcert.provenance import read_json
+from patchcert.report.ledger import PER_CENT
+from patchcert.study import facts as of_certificates
+from patchcert.study.facts import MASKED, REGION_TIMES, RUN, Config, Facts
+
+CONDITIONS = ("defense", "metric", "dataset", "model", "training", "patch", "mask_budget")
+CERTIFICATE_FILES = {
+    "multilabel": f"certificates/multilabel/{MASKED}/records.parquet",
+    "bagcert": f"certificates/bagcert/{RUN}.parquet",
+    "mask_smoothing": f"certificates/mask_smoothing/{RUN}/patch-{{patch}}/{{place}}/sigma-{{sigma}}.parquet",
+}
+"""Files of certificates under the folder of results, by defense; those of the others are :data:`MASKING_FILE`."""
+MASKING_FILE = f"certificates/{{defense}}/{MASKED}.parquet"
+AT_ONE_PLACE = ("answered", "unrestricted", "largest_radius", "certified_gain")
+"""Measures of mask smoothing that hold at one given place, where its ``empirical`` asks for no certificate."""
+POINTS = {PER_CENT: "points"}
+"""Units of differences, where they are others."""
+DIGITS = 8
+"""How much of a digest is shown."""
+
+
+def entries(ledger: pd.DataFrame, paper: Results, counterparts: Results) -> list[dict[str, Any]]:
+    """One entry a number, in the ledger's order, of texts, booleans and lists alone.
+
+    Args:
+        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        paper: the results of the study with the published datasets.
+        counterparts: those of a study with other images.
+
+    Returns:
+        ``id``, ``paper``, ``table``, ``row``, ``column``, ``model``, ``status``, ``reason``, ``quoted``; ``published``,
+        ``measured``, ``difference`` and ``counterpart`` as texts with their unit, empty where there is none; ``conditions``
+        by their names; ``tolerance`` with its reason; ``dagger``, whether the number holds at one place alone; ``studies``,
+        what each of the two has, its commands apart, which are :func:`commands`.
+    """
+    found = survey(ledger, paper, counterparts)
+    return [_entry(dict(row), paper, counterparts) for row in found.to_dict("records")]
+
+
+def _entry(row: dict[Any, Any], paper: Results, counterparts: Results) -> dict[str, Any]:
+    stored = _record(row, paper)
+    if stored and math.isnan(row["measured"]):  # regenerated alone
+        row |= {key: stored[key] for key in ("measured", "difference", "status")}
+    unit, tolerance = row["unit"], row["tolerance"]
+    tolerated = "none" if math.isnan(tolerance) else f"± {worded(tolerance, POINTS.get(unit, unit))}"
+    return {
+        **{name: row[name] for name in ("id", "paper", "table", "row", "column", "model", "status", "reason")},
+        "quoted": row["quoted_from"],
+        "published": f"{SYMBOLS[row['relation']]}{worded(row['published'], unit)}",
+        "measured": worded(row["measured"], unit),
+        "difference": _signed(row["difference"], unit),
+        "counterpart": worded(row["counterpart"], unit),
+        "conditions": {name.replace("_", " "): row[name] for name in CONDITIONS if row[name]},
+        "tolerance": f"{tolerated}: {row['tolerance_reason']}",
+        "dagger": row["defense"] == "mask_smoothing" and row["metric"] in AT_ONE_PLACE,
+        "studies": [_of_study(row, results) for results in (paper, counterparts)],
+    }
+
+
+def commands(config: Config) -> dict[str, str]:
+    """The name of a study, and its commands for a number, which stands in them as ``ID``."""
+    regenerate = regenerating(config, "ID")
+    file = regenerate.partition(" --configfile ")[2]
+    return {
+        "study": config["study"],
+        "regenerate": regenerate,
+        "cost": f"patchcert plan {path_of(config, 'ID')}{f' --configfile {file}' if file else ''}",
+        "verify": f"patchcert claims verify ID --config {file or DEFAULT_STUDY}",
+    }
+
+
+def worded(number: float | None, unit: str) -> str:
+    """A number of the ledger with its unit, at most three decimals; empty where there is none."""
+    if number is None or math.isnan(number):
+        return ""
+    text = f"{number:.3f}".rstrip("0")
+    if unit == PER_CENT and text.endswith("."):  # papers print them so
+        text += "0"
+    text = text.rstrip(".")
+    return f"{text} {UNITS.get(unit, unit)}".rstrip()
+
+
+def _signed(number: float | None, unit: str) -> str:
+    """A difference with its sign."""
+    text = worded(None if number is None else abs(number), POINTS.get(unit, unit))
+    return text and f"{'-' if number is not None and number < 0 else '+'}{text}"
+
+
+def _of_study(row: Mapping[Any, Any], results: Results) -> dict[str, Any]:
+    """What a study has of a number and how to have it, or only why it cannot have it."""
+    config, found = results.config, target(row, results.config)
+    told: dict[str, Any] = {"counterpart": is_counterpart(row, config)}
+    if not isinstance(found, Target):
+        return told | {"reason": found}
+    value, path = results.measured(found), path_of(config, row["id"])
+    folder = config["directories"]["results"]
+    return told | {
+        "certificates": list(dict.fromkeys(f"{folder}/{file_of(found.kind, facts)}" for facts in found.facts)),
+        "read": value.files if value else [],
+        "record": _provenance(path, _record(row, results)),
+    }
+
+
+def file_of(kind: str, facts: Facts) -> str:
+    """The file of a certificate, or of the times of its run, under the folder of results."""
+    if kind == CERTIFICATES:
+        return CERTIFICATE_FILES.get(facts["defense"], MASKING_FILE).format(**facts)
+    return (of_certificates.TIMES if kind == TIMES else REGION_TIMES).format(**facts)
+
+
+def _record(row: Mapping[Any, Any], results: Results) -> dict[str, Any] | None:
+    path = results.root / path_of(results.config, row["id"])
+    return read_json(path) if path.is_file() else None
+
+
+def _provenance(path: str, stored: Mapping[str, Any] | None) -> dict[str, str]:
+    """What a record says of where its number came from, in words; nothing where there is none."""
+    if stored is None:
+        return {}
+    of = stored["provenance"]
+    # several hundred records with every path would be larger than the rest of the page
+    files = ", ".join(f"{len(paths)} of {kind}" for kind, paths in of["files"].items() if paths)
+    return {
+        "record": path,
+        "measured": f"{worded(stored['measured'], stored['unit'])}, {stored['status']}",
+        "files": f"{files}; the record has their digests",
+        "code": "; ".join(f"{name} {digest[:DIGITS]}" for name, digest in of["code"].items()),
+        "configuration": "; ".join(f"{name} {digest[:DIGITS]}" for name, digest in of["configuration"].items()),
+        "versions": ", ".join(f"{name} {number}" for name, number in of["versions"].items()),
+        "device": of["device"],
+        "seeds": ", ".join(map(str, of["seeds"])),
+    }
