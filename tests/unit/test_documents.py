@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,20 @@ def test_every_relative_link_leads_somewhere(page):
         if anchor:
             titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles]
+
+
+def test_the_readme_counts_the_rows_of_the_ledger():
+    with (ROOT / "reports/claims.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    readme, ledger = (ROOT / "README.md").read_text(), Counter((row["paper"], row["table"]) for row in rows)
+    counted = re.findall(r"^\| ([\w -]+) \| (\d+) \| ((?:[\w. ]+: \d+(?:, )?)+) \|$", readme, re.MULTILINE)
+    found = {
+        (re.sub("[ -]", "_", paper.lower().replace("multi-label", "multilabel")), *part.rsplit(": ", 1))
+        for paper, _, parts in counted
+        for part in parts.split(", ")
+    }
+    assert found == {(paper, table, str(count)) for (paper, table), count in ledger.items()}
+    assert [int(total) for _, total, _ in counted] == list(Counter(row["paper"] for row in rows).values())
 
 
 def test_what_the_readme_installs_can_make_the_report():
