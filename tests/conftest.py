@@ -1,4 +1,4 @@
-"""What every test can ask for: golden files that ``pytest --renew-golden`` writes anew."""
+"""What tests can ask for: golden files that ``pytest --renew-golden`` writes anew, and long tests for ``pytest --paper``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-golden", action="store_true", help="write golden files anew instead of comparing with them")
+    parser.addoption("--paper", action="store_true", help="also run the paper study in miniature, an hour on two cores")
+
+
+@pytest.fixture(scope="session")
+def an_hour(request: pytest.FixtureRequest) -> None:
+    """Skip what takes so long unless it is asked for."""
+    if not request.config.getoption("--paper"):
+        pytest.skip("takes an hour; --paper runs it")
 
 
 @pytest.fixture

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import small_networks
 import yaml
 from timm.models._registry import _model_entrypoints
 from workflow_study import ROOT, Study, fresh_copy
 
 from patchcert.datasets.sources import read_sources
 
-from ..published import DATASETS, REGISTRY, publish, registry, republished, tresnet_checkpoint
+from . import small_networks
+from .published import DATASETS, REGISTRY, publish, registry, republished, tresnet_checkpoint
 
 PAPER: dict[str, Any] = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
 FEW = {"train": None, "calibration": 3, "test": 3}
+SUBSET = 2
+"""Images of the analyses that draw some."""
 SHORT = {"epochs": 1, "batch_size": 8, "warmup_epochs": 0, "decay_after": [], "calibration_masks": 1}
 """Of every training; those for which the study has no epochs still have none."""
 SMALL: dict[str, Any] = {
@@ -35,7 +37,7 @@ SMALL: dict[str, Any] = {
             "attack_strengths": [0, 1],
         },
     },
-    "analyses": {name: {"images": 2} for name, block in PAPER["analyses"].items() if block.get("images")},
+    "analyses": {name: {"images": SUBSET} for name, block in PAPER["analyses"].items() if block.get("images")},
 }
 """What the study is given in place of its own: numbers of images, steps, samples and jobs; no dataset, model, training, patch,
 mask set or analysis is left out."""

@@ -1,0 +1,94 @@
+"""The paper study as it is planned, run to its end in miniature.
+
+It is left out unless it is asked for (``pytest --paper``), since its thousand jobs take two cores about an hour.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import pytest
+from snakemake.utils import update_config
+from workflow_study import ROOT
+
+from patchcert.claims.measured import Results, survey
+from patchcert.claims.status import NOT_RUN
+from patchcert.claims.targets import NOT_CONFIGURED, Target, target
+from patchcert.report.ledger import read_ledger
+from patchcert.study.config import complete
+from patchcert.study.facts import GRID, facts_of
+
+from ..miniature import FEW, PAPER, SMALL, SUBSET, miniature
+from ..published import serving
+
+pytestmark = [pytest.mark.workflow, pytest.mark.usefixtures("an_hour")]
+
+TARGETS = {
+    "all": {
+        "accuracy": GRID,
+        "vanilla": GRID,
+        "forward_passes": GRID,
+        "patch_sizes": "patch_sizes",
+        "patch_shapes": "patch_shapes",
+        "inference_times": "mask_budgets",
+        "multilabel_overall": "multilabel",
+        "multilabel_areas": "multilabel",
+        "multilabel_attackers": "multilabel",
+        "multilabel_classes": "multilabel",
+    },
+    "bagcert": {"bagcert_conditions": "bagcert_conditions", "bagcert_times": "bagcert_times"},
+    "smoothing": {
+        "mask_smoothing": "smoothing_attacked",
+        "smoothing_places": "smoothing_places",
+        "localisation": "smoothing_localisation",
+    },
+    "strategies": {"strategies": "strategies", "training_throughput": "strategies"},
+}
+"""The analysis that each table shows, by the target that makes it."""
+FACTS = ["dataset", "model", "training", "seed", "patch", "budget"]
+
+
+@pytest.fixture(scope="module")
+def study(an_hour, tmp_path_factory):
+    server = tmp_path_factory.mktemp("server")
+    with serving(server) as address:
+        yield miniature(tmp_path_factory.mktemp("paper") / "study", server, address)
+
+
+@pytest.fixture(scope="module")
+def config():
+    merged = deepcopy(PAPER)
+    update_config(merged, deepcopy(SMALL))
+    return complete(merged)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_table_has_a_row_for_every_setting(study, config, name):
+    study.run(name)
+    for table, analysis in TARGETS[name].items():
+        rows = pd.read_csv(study.folder / f"build/paper/reports/tables/{table}.csv", dtype=str)
+        told = [
+            fact
+            for fact in FACTS
+            if fact in rows and not (table in ("inference_times", "bagcert_times") and fact in ("patch", "budget"))
+        ]
+        planned = pd.DataFrame(facts_of(config, analysis)).astype(str)[told]
+        assert set(map(tuple, rows[told].to_numpy())) == set(map(tuple, planned.to_numpy())), table
+        if "total" in rows:
+            images = 1 if name == "smoothing" else SUBSET if config["analyses"].get(analysis, {}).get("images") else FEW["test"]
+            assert set(rows["total"]) == {str(images)}, table
+    assert study.plan(name) == {}
+
+
+def test_every_number_that_the_study_has_was_measured(study, config):
+    ledger = read_ledger(ROOT / "reports/claims.csv")
+    measured = survey(ledger, Results(config, study.folder)).set_index("id")
+    targets = {row["id"]: target(row, config) for row in ledger.to_dict("records")}
+    has = [number for number, found in targets.items() if isinstance(found, Target)]
+    assert NOT_CONFIGURED not in targets.values()
+    assert len(has) == 745
+    missing = measured.loc[has]
+    assert missing[missing["measured"].isna() | (missing["status"] == NOT_RUN)].index.tolist() == []
+    assert np.isfinite(measured.loc[has, "measured"]).all()
