@@ -13,7 +13,7 @@ from patchcert.study.config import complete, settings_of
 
 pytestmark = pytest.mark.workflow
 
-DATASETS = {"imagenet": 3, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2, "coco": 3, "voc2007": 2}
+DATASETS = {"imagenet": 4, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2, "coco": 3, "voc2007": 2}
 """Files of each."""
 CHECKPOINTS = 1
 """Published ones that timm does not have."""
