@@ -18,7 +18,7 @@ scattergather:
 
 
 wildcard_constraints:
-    source=NAME,
+    source=rf"{NAME}(\.[a-z0-9_.]+)?",
     version=r"[^/]+",
     file=r"[^/]+",
     dataset=NAME,

@@ -28,6 +28,7 @@ from patchcert.study.facts import (
     once,
     runs_of,
 )
+from patchcert.study.weights import check_weights, weights_source
 
 try:
     completed = complete(config)
@@ -37,13 +38,7 @@ try:
     for block in config["datasets"].values():
         if block["source"] not in SOURCES:
             raise InputError(f"config/sources.csv: no row named {block['source']!r}; it has {', '.join(SOURCES)}")
-    for name, block in config["trainings"].items():
-        for published in (each.get("pretrained") for each in (block, *block["where"])):
-            if isinstance(published, str) and len(SOURCES.get(published, [])) != 1:
-                raise InputError(
-                    f"configuration key trainings.{name}.pretrained: config/sources.csv has no row named {published!r}, "
-                    "or several; write true, or the name of one checkpoint that it has"
-                )
+    check_weights(config, SOURCES)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -195,11 +190,12 @@ def training_settings(wildcards):
 
 
 def starting_weights(wildcards):
-    """The weights of another training, or a published checkpoint that has to be fetched."""
-    if start := config["trainings"][wildcards.training]["start_from"]:
+    """The weights of another training, or published ones, which are fetched."""
+    training = config["trainings"][wildcards.training]
+    if start := training["start_from"]:
         return rules.train.output.weights.format(**(dict(wildcards) | {"training": start}))
-    published = training_settings(wildcards)["pretrained"]
-    return source_path(*SOURCES[published]) if isinstance(published, str) else []
+    published = weights_source(training, wildcards.model, wildcards.dataset)
+    return source_path(*SOURCES[published]) if published else []
 
 
 def adapter_code(script, *modules):
@@ -227,10 +223,10 @@ def timed_masks(wildcards):
 
 
 def timed_trainings(wildcards):
-    """Settings of every training whose step is timed, by its name."""
+    """Settings of every training whose step is timed, by its name; a step takes as long from any weights."""
     run = {"dataset": wildcards.dataset, "model": wildcards.model}
     facts = [fact for fact in analysis_facts("strategies") if run.items() <= fact.items()]
-    return {fact["training"]: training_settings(SimpleNamespace(**fact)) for fact in facts}
+    return {fact["training"]: training_settings(SimpleNamespace(**fact)) | {"pretrained": False} for fact in facts}
 
 
 def timed_code(script, run):

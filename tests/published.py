@@ -20,6 +20,7 @@ import numpy as np
 import timm
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from scipy.io import savemat
 
 from patchcert.datasets.sources import COLUMNS, UNPUBLISHED, Source, read_sources
@@ -316,6 +317,17 @@ def tresnet_checkpoint(path: Path, classes: int, seed: int = 0) -> torch.nn.Modu
             weights[published] = -value if name.endswith("bn.weight") else value.clone()
     named = {label: f"thing {label}" for label in range(classes)}
     torch.save({"model": weights, "num_classes": classes, "idx_to_class": named}, path)
+    return model
+
+
+def timm_weights(path: Path, name: str, *, labels: int = 1000, seed: int = 0) -> torch.nn.Module:
+    """A random model of timm, and its weights in the form in which timm publishes them."""
+    torch.manual_seed(seed)
+    model = timm.create_model(name, pretrained=False, num_classes=labels)
+    for value in model.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.01, 0.1)  # or zeros, with which timm starts some layers, would look like untouched ones
+    save_file(model.state_dict(), path)
     return model
 
 

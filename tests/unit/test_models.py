@@ -5,23 +5,29 @@ from __future__ import annotations
 import ast
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
 from patchcert import InputError, plugins
 from patchcert.models import registry
 from patchcert.models.names import split
+from patchcert.models.published import published_source
 from patchcert.models.smoothed import SmoothedVote
 
-from ..published import tresnet_checkpoint
+from ..published import timm_weights, tresnet_checkpoint
 
 torch.set_num_threads(1)
 
 SMALL = [name for name in registry.names() if name.startswith("small_")]
 TIMM = "test_byobnet.r160_in1k"
+TIMM_OF_JAX = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+"""First published in another form, which timm would expect of a file were it not told."""
+TRESNET = "tresnet_l.miil_in1k_448"
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -268,8 +274,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.
 
 def test_a_checkpoint_in_its_publisher_s_layout(published: tuple[Path, torch.nn.Module]) -> None:
     path, model = published
-    loaded = registry.build("tresnet_l.miil_in1k_448", 4, (448, 448))
-    registry.load_checkpoint(loaded, path)
+    loaded = registry.build_published(TRESNET, 4, (448, 448), path, labels=4)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         said, wanted = loaded.eval()(images), model.eval()(images)
@@ -280,20 +285,103 @@ def test_a_checkpoint_in_its_publisher_s_layout(published: tuple[Path, torch.nn.
         torch.testing.assert_close(kept[name], value, rtol=0, atol=1.1e-5 if name.endswith("bn.weight") else 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "classes"), [("tresnet_l.miil_in1k_448", 5), ("resnet18.a1_in1k", 4)], ids=["classes", "architecture"]
-)
+@pytest.fixture(scope="module", params=[TIMM, TIMM_OF_JAX])
+def of_timm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, torch.nn.Module]:
+    path = tmp_path_factory.mktemp("timm") / "model.safetensors"
+    return request.param, path, timm_weights(path, request.param)
+
+
+@pytest.mark.parametrize("classes", [1000, 7])
+def test_timm_s_weights_with_their_last_layer_or_a_new_one(
+    of_timm: tuple[str, Path, torch.nn.Module], classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, path, model = of_timm
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", None)  # nothing is downloaded
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", None)
+    labels, states = registry.published_labels(name), []
+    assert labels == 1000
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        states.append(registry.build_published(name, classes, (160, 160), path, labels).state_dict())
+    torch.manual_seed(5)
+    new = registry.build(name, classes, (160, 160)).state_dict()
+    heads = {key for key in new if key.startswith("head.")}
+    assert heads
+    for key, value in model.state_dict().items():
+        random = classes != 1000 and key in heads
+        assert torch.equal(states[0][key], new[key] if random else value), key
+        assert torch.equal(states[0][key], states[1][key])
+        assert random or torch.equal(states[0][key], states[2][key])
+
+
+def test_every_weight_has_to_be_in_the_file_under_a_new_last_layer_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    weights = timm_weights(path, TIMM).state_dict()
+    for changed in (
+        {key: value for key, value in weights.items() if key != "stem.bn.weight"},
+        weights | {"more.weight": torch.ones(2)},
+        weights | {"stem.bn.weight": torch.ones(3)},
+        {},
+    ):
+        save_file(changed, path)
+        with pytest.raises(
+            InputError, match=rf"model\.safetensors: no weights of {TIMM} with 1000 labels \(.+\); delete it and"
+        ):
+            registry.build_published(TIMM, 7, (160, 160), path, 1000)
+
+
+@pytest.mark.parametrize(("name", "classes"), [(TRESNET, 5), ("resnet18.a1_in1k", 4)], ids=["classes", "architecture"])
 def test_a_checkpoint_of_another_model(name: str, classes: int, published: tuple[Path, torch.nn.Module]) -> None:
-    with pytest.raises(InputError, match=r"tresnet\.pth: no checkpoint of this model \(.*\); delete it, and correct its row"):
-        registry.load_checkpoint(registry.build(name, classes, (64, 64)), published[0])
+    with pytest.raises(InputError) as caught:
+        registry.build_published(name, classes, (64, 64), published[0], classes)
+    assert str(caught.value).startswith(f"{published[0]}: no weights of {name} with {classes} labels (")
+    assert str(caught.value).endswith(
+        "); delete it and tresnet.pth.sha256 beside it, and correct its row in config/sources.csv or the model's name"
+    )
 
 
-def test_a_checkpoint_that_is_a_web_page_or_runs_code(tmp_path: Path) -> None:
-    model, path = registry.build(TIMM, 4, (64, 64)), tmp_path / "weights.pth"
-    for content in (b"<!DOCTYPE html><title>Please log in</title>", pickle.dumps(Path("weights"), protocol=2), b""):
-        path.write_bytes(content)
-        with pytest.raises(InputError, match=r"weights\.pth: no checkpoint of this model"):
-            registry.load_checkpoint(model, path)
+@pytest.mark.parametrize("file", ["weights.pth", "model.safetensors"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!DOCTYPE html><title>Please log in</title>",
+        pickle.dumps(Path("weights"), protocol=2),
+        pickle.dumps([1.0], protocol=2),
+        b"",
+    ],
+    ids=["page", "code", "list", "empty"],
+)
+def test_published_weights_that_are_a_web_page_or_run_code(tmp_path: Path, file: str, content: bytes) -> None:
+    path = tmp_path / file
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"{re.escape(file)}: no weights of {re.escape(TIMM)} with 4 labels \(.+\); delete it"
+    ):
+        registry.build_published(TIMM, 4, (64, 64), path, 4)
+
+
+def test_of_a_small_architecture_nobody_publishes_weights() -> None:
+    with pytest.raises(InputError, match=r"^nobody publishes weights of small_vit; write pretrained: false, or choose one of"):
+        registry.published_labels("small_vit")
+
+
+@pytest.mark.parametrize(
+    ("name", "licence"), [("vit_base_patch16_224.augreg_in21k_ft_in1k", "apache-2.0"), (TIMM, "apache-2.0")]
+)
+def test_where_timm_publishes_weights(name: str, licence: str) -> None:
+    source = published_source(name)
+    assert (source.name, source.version, source.file, source.bytes) == (name, "timm", "model.safetensors", None)
+    assert (source.digest, source.licence) == ("unpublished", licence)
+    assert source.origin == f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors"
+
+
+def test_a_licence_that_timm_does_not_know_and_weights_that_it_does_not_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = timm.get_pretrained_cfg(TIMM)
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: replace(settings, license=None))
+    assert published_source(TIMM).licence == "none stated"
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: replace(settings, hf_hub_id="apple/mobile"))
+    with pytest.raises(InputError, match="are not among those that timm keeps; write the name of a row that you add for them"):
+        published_source(TIMM)
 
 
 def test_wherever_weights_are_loaded_no_code_of_the_file_is_run() -> None:
@@ -303,10 +391,10 @@ def test_wherever_weights_are_loaded_no_code_of_the_file_is_run() -> None:
             name, settings = ast.unparse(call.func), {word.arg: ast.unparse(word.value) for word in call.keywords}
             assert not name.startswith("pickle."), path
             assert settings.get("allow_pickle", "False") == "False", path
-            if name in ("torch.load", "timm.models.load_checkpoint"):
+            if name in ("torch.load", "timm.models.load_state_dict"):
                 loading.append(name)
                 assert settings.get("weights_only") == "True", path
-    assert sorted(set(loading)) == ["timm.models.load_checkpoint", "torch.load"]
+    assert sorted(set(loading)) == ["timm.models.load_state_dict", "torch.load"]
 
 
 def test_the_model_cards_are_true() -> None:

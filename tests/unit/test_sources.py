@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from patchcert import InputError
-from patchcert.datasets.sources import COLUMNS, Source, read_sources
+from patchcert.datasets.sources import COLUMNS, Source, read_sources, row_of
 
 REGISTRY = Path(__file__).parents[2] / "config" / "sources.csv"
 HEADER = ",".join(COLUMNS)
@@ -75,6 +75,7 @@ def test_the_shipped_registry_has_the_datasets_of_the_papers() -> None:
     assert list(sources) == [
         *("digits", "cifar10", "cifar100", "svhn", "imagenette", "imagenet"),
         *("photographs", "scenes", "scenes_small", "coco2014", "voc2007", "tresnet_l_coco2014"),
+        *(name for name in sources if "." in name),  # models of timm
     ]
     assert {entry.origin for entry in sources["imagenet"]} == {"manual:https://image-net.org/download.php"}
     assert sum(entry.bytes or 0 for entry in sources["imagenet"]) == 154_644_969_425
@@ -82,9 +83,15 @@ def test_the_shipped_registry_has_the_datasets_of_the_papers() -> None:
 
 def test_the_documentation_has_the_terms_of_every_source_under_its_licence() -> None:
     text = (REGISTRY.parents[1] / "docs" / "datasets.md").read_text(encoding="utf-8")
-    terms = dict(re.findall(r"^\| `(\w+)` \| (.+ \|.*<https?://\S+>.*) \|$", text, re.MULTILINE))
+    terms = dict(re.findall(r"^\| `([\w.]+)` \| (.+ \|.*<https?://\S+>.*) \|$", text, re.MULTILINE))
     licences = {name: {entry.licence for entry in entries} for name, entries in read_sources(REGISTRY).items()}
     assert {name: {row.split(" | ")[0]} for name, row in terms.items()} == licences
+
+
+def test_a_source_is_written_as_the_row_that_it_was_read_from(tmp_path: Path) -> None:
+    lines = [row(licence='"free, mostly"'), row(name="birds", digest="unpublished", bytes="unpublished")]
+    sources = read_sources(write(tmp_path, HEADER, *lines))
+    assert [row_of(source) for (source,) in sources.values()] == lines
 
 
 def test_a_source_can_have_several_files_and_versions_in_the_order_of_the_rows(tmp_path: Path) -> None:

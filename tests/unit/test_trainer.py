@@ -27,6 +27,8 @@ from patchcert.training.losses import Loss
 from patchcert.training.strategy import strategy
 from patchcert.training.trainer import Learner, Run, State, flipped, shifted, train
 
+from ..published import timm_weights
+
 torch.set_num_threads(1)
 
 PACKAGE_PARENT = Path(__file__).parents[2] / "workflow"
@@ -706,22 +708,27 @@ def test_mixed_precision_trains_and_searches_in_bfloat16(monkeypatch: pytest.Mon
     assert math.isfinite(json.loads(found["record.json"])["calibration"]["calibration_loss"])
 
 
-def test_published_weights_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[bool] = []
-    model = registry.build("small_resnetv2", 4, (32, 32))
-
-    def build(*arguments: Any, published: bool) -> torch.nn.Module:
-        asked.append(published)
-        return model
-
-    monkeypatch.setattr(registry, "build", build)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    found = trained(tmp_path, with_settings(pretrained=True, epochs=0))
-    assert asked == [True]
-    kept = registry.safetensors.torch.load(found["weights.safetensors"])
-    assert all(torch.equal(kept[name], tensor) for name, tensor in before.items())
+@pytest.mark.parametrize(
+    ("pretrained", "labels", "kept"), [(True, 1000, False), ("mine", 4, True)], ids=["of-timm", "checkpoint"]
+)
+def test_published_weights_as_they_are(pretrained: bool | str, labels: int, kept: bool, tmp_path: Path) -> None:
+    """Of timm's own the last layer, for a thousand labels, makes room for a new one; a checkpoint is taken whole."""
+    name, path = "test_byobnet.r160_in1k", tmp_path / "model.safetensors"
+    before = timm_weights(path, name, labels=labels).state_dict()
+    run = dataclasses.replace(with_settings(pretrained=pretrained, epochs=0), model=name, start=path)
+    found = trained(tmp_path, run)
+    weights = registry.safetensors.torch.load(found["weights.safetensors"])
+    assert weights.keys() == before.keys()
+    assert all(torch.equal(weights[key], tensor) for key, tensor in before.items() if not key.startswith("head."))
+    assert weights["head.fc.weight"].shape[0] == 4
+    assert torch.equal(weights["head.fc.weight"], before["head.fc.weight"]) is kept
     record = json.loads(found["record.json"])
     assert (record["best_epoch"], record["extra_passes"]) == (0, 0)
+
+
+def test_without_a_file_of_published_weights_nothing_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^pretrained: True, and no file of weights is given"):
+        trained(tmp_path, with_settings(pretrained=True))
 
 
 def test_each_step_has_the_learning_rate_of_its_place_in_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

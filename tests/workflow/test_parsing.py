@@ -57,6 +57,18 @@ def test_a_source_that_is_not_registered_stops(fresh):
     assert "config/sources.csv: no row named 'numerals'; it has digits" in refused(fresh)
 
 
+def test_published_weights_that_are_not_registered_stop_with_the_row_to_add(fresh):
+    fresh.edit_config("trainings.plain.pretrained", True)
+    model = "test_byobnet.r160_in1k"
+    fresh.edit_config("runs", [{"dataset": "digits", "models": [model], "trainings": ["plain"]}])
+    fresh.edit_config("analyses", {})
+    text = refused(fresh)
+    assert f"pretrained: true of the model {model} (trainings plain): config/sources.csv has no row named" in text
+    assert (
+        f"{model},timm,model.safetensors,unpublished,unpublished,apache-2.0,https://huggingface.co/timm/{model}/resolve" in text
+    )
+
+
 def test_a_damaged_registry_stops_with_its_row(fresh):
     fresh.replace("config/sources.csv", "57523", "many")
     text = refused(fresh)

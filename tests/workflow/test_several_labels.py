@@ -1,31 +1,38 @@
-"""MSCOCO as the paper study takes it, from a server to the tables: small archives in the published layout, small images."""
+"""Images with several labels as the paper study takes them, from a server to the tables.
+
+The archives and the weights have the published layout and little in them; the images are small.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 
 import pandas as pd
 import pytest
 import yaml
+from safetensors.torch import load_file
 from workflow_study import ROOT
 
 from patchcert.datasets.sources import read_sources
 
-from ..published import publish, registry, republished, serving, tresnet_checkpoint
+from ..published import publish, registry, republished, serving, timm_weights, tresnet_checkpoint
 
 pytestmark = pytest.mark.workflow
 
 CHECKPOINT = "tresnet_l_coco2014"
 MODEL = "tresnet_l.miil_in1k_448"
+DATASETS = ("coco2014", "voc2007")
 TABLES = ("overall", "areas", "attackers", "classes")
 FIGURES = ("precision_recall", "class_curves", "certification_histograms")
 SMALL = {
     "device": "cpu",
     "datasets": {
         "coco": {"classes": 3, "image_size": [32, 32], "split_sizes": {"train": 6, "calibration": 2, "test": 3}},
-        "voc2007": {"image_size": [32, 32]},
+        "voc2007": {"image_size": [32, 32], "split_sizes": {"train": 4, "calibration": 2, "test": 2}},
     },
     "trainings": {
+        "multilabel_plain": {"epochs": 1, "batch_size": 3, "calibration_masks": 1},
         "multilabel_random_cutout": {"epochs": 1, "batch_size": 3, "calibration_masks": 1},
         "multilabel_greedy_cutout_6x6": {"epochs": 1, "batch_size": 3, "calibration_masks": 1},
     },
@@ -46,20 +53,23 @@ def small_patches(config):
 @pytest.fixture
 def study(fresh):
     """The paper study with a server; every test is within its life."""
-    with serving(fresh.folder / "server") as address:
-        entries, _ = publish("coco2014", fresh.folder / "server", address)
+    server = fresh.folder / "server"
+    writers = {CHECKPOINT: lambda path: tresnet_checkpoint(path, 3), MODEL: lambda path: timm_weights(path, MODEL)}
+    with serving(server) as address:
         sources = read_sources(ROOT / "config/sources.csv")
-        (checkpoint,) = sources.pop(CHECKPOINT)
-        folder = fresh.folder / "server" / checkpoint.name / checkpoint.version
-        folder.mkdir(parents=True)
-        tresnet_checkpoint(folder / checkpoint.file, 3)
-        others = [entry for name, rows in sources.items() if name != "coco2014" for entry in rows]
-        rows = [*others, *entries, republished(checkpoint, folder / checkpoint.file, address)]
+        for name in DATASETS:
+            sources[name], _ = publish(name, server, address)
+        for name, write in writers.items():
+            (entry,) = sources[name]
+            path = server / entry.name / entry.version / entry.file
+            path.parent.mkdir(parents=True)
+            write(path)
+            sources[name] = [republished(entry, path, address)]
         with (fresh.folder / "config/sources.csv").open("w") as stream:
-            stream.write(registry(rows))
+            stream.write(registry([entry for rows in sources.values() for entry in rows]))
         (fresh.folder / "small.yaml").write_text(yaml.safe_dump(small_patches(SMALL)))
         fresh.config = ["config/paper.yaml", "small.yaml"]
-        fresh.environment = {"NO_PROXY": "127.0.0.1"}
+        fresh.environment = {"NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
         yield fresh
 
 
@@ -77,3 +87,14 @@ def test_the_paper_study_from_the_archives_to_its_tables(study):
     scores = pd.read_parquet(next(certificates.glob("**/records.parquet")))
     assert scores["image_id"].str.startswith("COCO_val2014_").all()
     assert study.plan("build/paper/reports/tables/multilabel_overall.csv") == {}
+
+
+def test_trainings_start_from_the_weights_of_timm_that_were_fetched(study):
+    """Of an ImageNet classifier with a new last layer, for the classes of VOC."""
+    run = study.folder / f"build/paper/checkpoints/voc2007/{MODEL}/multilabel_plain/seed-0"
+    study.run(str(run.relative_to(study.folder) / "weights.safetensors"))
+    fetched = study.folder / f"data/{MODEL}/timm/model.safetensors"
+    assert fetched.read_bytes() == (study.folder / f"server/{MODEL}/timm/model.safetensors").read_bytes()
+    record, trained = json.loads((run / "record.json").read_text()), load_file(run / "weights.safetensors")
+    assert record["identity"]["start_sha256"] == fetched.with_name("model.safetensors.sha256").read_text().split()[0]
+    assert len(trained["head.fc.weight"]) == record["identity"]["classes"] == 20

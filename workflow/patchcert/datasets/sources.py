@@ -6,14 +6,17 @@ The Snakefile imports this module whenever it is parsed, so it stays with the st
 from __future__ import annotations
 
 import csv
+import io
 import re
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from patchcert import InputError
 
 UNPUBLISHED = "unpublished"
 """In place of the digest and size of a file whose publisher gives neither; what is fetched first is trusted and recorded."""
+TIMM = "timm"
+"""Version of the weights that timm publishes; the source has the full name of the model."""
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _NUMBER = r"[a-z_]+=\d+"
 _PATH_PART = (_PART, "write letters, digits and . _ + - only, since it becomes part of a path")
@@ -69,6 +72,13 @@ class Source:
 
 
 COLUMNS = tuple(field.name for field in fields(Source))
+
+
+def row_of(source: Source) -> str:
+    """A source as a row of the registry, without the end of its line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(UNPUBLISHED if value is None else value for value in astuple(source))
+    return text.getvalue()
 
 
 def read_sources(path: str | Path) -> dict[str, list[Source]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from textwrap import shorten
 
 import safetensors.torch
 import timm
 import torch
+from timm.models import PretrainedCfg
 from torch import nn
 
 from patchcert import InputError, plugins
@@ -18,6 +20,19 @@ from patchcert.models.names import split
 from patchcert.provenance import whole_file
 
 ARCHITECTURES = "patchcert.models.architectures"
+UNREADABLE = (
+    safetensors.SafetensorError,
+    UnpicklingError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+)
+"""What torch, safetensors and timm's converters raise when a file is damaged or belongs to something else."""
+SHOWN = 200
+"""Characters of what they say that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +53,20 @@ class Normalisation:
         return (images - mean) / std
 
 
-def build(name: str, classes: int, image_size: tuple[int, int], *, published: bool = False) -> nn.Module:
-    """A classifier, images [n, 3, H, W] to logits [n, classes], with random weights or with those that timm publishes.
+def build(name: str, classes: int, image_size: tuple[int, int]) -> nn.Module:
+    """A classifier with random weights, images [n, 3, H, W] to logits [n, classes].
 
     Args:
         name: one of :func:`names`, or a full timm name such as ``vit_base_patch16_224.augreg_in21k_ft_in1k``.
         classes: number of labels.
         image_size: rows and columns, pixels.
-        published: start from the weights that the name's tag stands for; the last layer is new where the number of labels is
-            another. They are downloaded once, into the folder that ``HF_HOME`` names.
 
     Raises:
-        InputError: an unknown name, a receptive field that an architecture does not come in, a timm name without its weight tag
-            (whose meaning changes between releases), or published weights that do not exist or cannot be had.
+        InputError: an unknown name, a receptive field that an architecture does not come in, or a timm name without its weight
+            tag (whose meaning changes between releases).
     """
     if _is_timm(name):
-        try:
-            return timm.create_model(name, pretrained=published, num_classes=classes)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"model: the published weights of {name} cannot be had ({str(error).splitlines()[0]}); connect to the network, "
-                "or put them into the folder that HF_HOME names"
-            ) from error
-    if published:
-        raise InputError(f"pretrained: nobody publishes weights of {name}; write false, or choose one of timm's models")
+        return timm.create_model(name, pretrained=False, num_classes=classes)
     family, receptive_field = split(name)
     known = _names(family)
     if name not in known:
@@ -84,34 +89,72 @@ def _names(family: str) -> list[str]:
 def normalisation(name: str) -> Normalisation:
     """How a model wants its images: timm's published settings, or mean and deviation 0.5 for the small architectures."""
     if _is_timm(name):
-        published = timm.get_pretrained_cfg(name)
-        if published is None:
-            raise InputError(f"model: timm publishes no settings for {name!r}; choose a name that it lists as pretrained")
+        published = timm_settings(name)
         return Normalisation(tuple(published.mean), tuple(published.std))
     return Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def load_checkpoint(model: nn.Module, path: str | Path) -> None:
-    """Read weights as somebody else published them, in any layout that timm converts to its own.
-
-    Nothing but tensors and plain containers is unpickled.
-
-    Args:
-        model: one of timm's.
-        path: ``.pth``, ``.pt`` or ``.safetensors``; the weights, or a mapping that has them under ``model`` or ``state_dict``.
+def timm_settings(name: str) -> PretrainedCfg:
+    """What timm says of the weights that a full name of its own stands for.
 
     Raises:
-        InputError: the file is damaged, holds other objects, or weights of another architecture or number of classes.
+        InputError: it says nothing.
     """
-    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    settings = timm.get_pretrained_cfg(name)
+    if settings is None:
+        raise InputError(f"model: timm publishes no settings for {name!r}; choose a name that it lists as pretrained")
+    return settings
+
+
+def published_labels(name: str) -> int:
+    """How many labels the weights tell apart that timm publishes under a full name of its own.
+
+    Raises:
+        InputError: nobody publishes weights under this name.
+    """
+    if not _is_timm(name):
+        raise InputError(f"nobody publishes weights of {name}; write pretrained: false, or choose one of timm's models")
+    return timm_settings(name).num_classes
+
+
+def build_published(name: str, classes: int, image_size: tuple[int, int], path: str | Path, labels: int) -> nn.Module:
+    """A classifier as :func:`build` gives it, with weights that somebody publishes.
+
+    They are in any layout that timm converts to its own. Nothing but tensors and plain containers is unpickled, and nothing is
+    downloaded. The last layer is the file's, or random where the file tells apart another number of labels; all else has to be
+    in the file, and nothing more.
+
+    Args:
+        name: a full timm name.
+        classes: number of labels.
+        image_size: rows and columns, pixels.
+        path: ``.safetensors``, ``.pth`` or ``.pt``; the weights, or a mapping that has them under ``model`` or ``state_dict``.
+        labels: how many the file tells apart; :func:`published_labels` knows it of timm's own.
+
+    Raises:
+        InputError: see :func:`build`; or the file is damaged, holds other objects, or weights of another architecture or number
+            of labels.
+    """
+    model = build(name, classes, image_size)
     try:
-        timm.models.load_checkpoint(model, str(path), filter_fn=convert, weights_only=True)
-    except (safetensors.SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
+        state = timm.models.load_state_dict(str(path), weights_only=True)
+        if not state:  # which timm would take for a reason to download
+            raise ValueError("it holds no weights")
+        given = {"state_dict": state, "custom_load": False, "num_classes": labels}
+        filled = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=given)
+        model.load_state_dict(filled.state_dict() | (_last_layer(model, name) if labels != classes else {}))
+    except UNREADABLE as error:
         raise InputError(
-            f"{path}: no checkpoint of this model ({reason}); "
-            "delete it, and correct its row in config/sources.csv or the model's name"
+            f"{path}: no weights of {name} with {labels} labels ({shorten(str(error) or 'it is empty', SHOWN)}); delete it and "
+            f"{Path(path).name}.sha256 beside it, and correct its row in config/sources.csv or the model's name"
         ) from error
+    return model
+
+
+def _last_layer(model: nn.Module, name: str) -> dict[str, torch.Tensor]:
+    named: str | Sequence[str] | None = timm_settings(name).classifier
+    layers = (named,) if isinstance(named, str) else named or ()
+    return {key: tensor for key, tensor in model.state_dict().items() if key.rpartition(".")[0] in layers}
 
 
 def _is_timm(name: str) -> bool:

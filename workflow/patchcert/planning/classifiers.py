@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from patchcert import InputError
 from patchcert.masks import Size
 from patchcert.models import registry
 from patchcert.models.region_classifier import RegionClassifier, region_classifier
@@ -80,6 +81,17 @@ def weights_bytes(model: str, classes: int, image_size: Size) -> int:
     with torch.device("meta"):
         built = registry.build(model, classes, image_size)
     return sum(tensor.numel() * tensor.element_size() for tensor in built.state_dict().values())
+
+
+def published_bytes(model: str) -> int | None:
+    """Size of the weights that timm publishes under a name, bytes, likewise; None where it has none of this name.
+
+    They are in float32, so that the size follows from the architecture.
+    """
+    try:
+        return weights_bytes(model, registry.published_labels(model), (1, 1))  # timm's models go by no size of images
+    except InputError:
+        return None
 
 
 @cache

@@ -14,7 +14,7 @@ from functools import cache
 from patchcert.datasets.fetch import GENERATED
 from patchcert.datasets.packaged import PREFIX
 from patchcert.datasets.parts import split_sizes
-from patchcert.datasets.sources import Source
+from patchcert.datasets.sources import TIMM, Source
 from patchcert.masks import MaskSet, Size, masks_from_text, size_from_text
 from patchcert.planning.jobs import PlannedJob
 
@@ -80,10 +80,15 @@ class Costs:
 
     def _fetch(self, job: PlannedJob) -> Cost:
         entry = job.params["entry"]
-        if entry["bytes"] is None:
+        size = entry["bytes"]
+        if size is None and entry["version"] == TIMM:
+            from patchcert.planning.classifiers import published_bytes
+
+            size = published_bytes(entry["name"])
+        if size is None:
             return Cost(unknown=(f"size of {entry['name']} {entry['version']}, {entry['file']}",))
         elsewhere = not entry["origin"].startswith((PREFIX, GENERATED))
-        return Cost(downloaded=entry["bytes"] if elsewhere else 0, written=entry["bytes"])
+        return Cost(downloaded=size if elsewhere else 0, written=size)
 
     def _prepare(self, job: PlannedJob) -> Cost:
         sizes = [self._count(job, split) for split in ("train", "calibration", "test")]
@@ -99,13 +104,12 @@ class Costs:
         learnt = epochs * images * strategy.copies
         searched = math.ceil(epochs / settings["refresh_every"]) * images * strategy.search
         compared = max(1, epochs) * calibration * (1 + strategy.draws) * asked(*_classifier(job)).answer
-        published = f"size of timm's published weights of {job.wildcards['model']}, downloaded unless HF_HOME has them"
         return Cost(
             forward=learnt + searched + compared,
             work=(1 + BACKWARD) * learnt + searched + compared,
             written=weights_bytes(*_classifier(job)),
             precision=settings["precision"],
-            unknown=((published,) if settings["pretrained"] is True else ()) + self._uncounted(job),
+            unknown=self._uncounted(job),
         )
 
     def _predict(self, job: PlannedJob) -> Cost:

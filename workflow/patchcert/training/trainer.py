@@ -48,7 +48,7 @@ class Run:
         data: digest of the image index and of the files behind it.
         code: digest of the code that trains.
         device: ``cpu`` or ``cuda``.
-        start: weights to begin from, or none.
+        start: weights to begin from, or none; what ``settings["pretrained"]`` means, or another training's.
         gpus: numbers of the GPUs that share each batch; none of them is part of the identity.
     """
 
@@ -309,12 +309,21 @@ def learner_of(run: Run) -> Learner:
     """
     plan = strategy(run.settings, run.image_size)
     torch.manual_seed(_derived_seed(run.seed, "weights"))
-    model = registry.build(run.model, run.classes, run.image_size, published=run.settings["pretrained"] is True)
-    if run.start:
-        load = registry.load_checkpoint if run.settings["pretrained"] else registry.load_weights
-        load(model, run.start)
-    model = on_device(model, run.device)
+    model = on_device(_starting_model(run), run.device)
     return Learner(run, model, _optimizer(model, run.settings), plan)
+
+
+def _starting_model(run: Run) -> torch.nn.Module:
+    pretrained, classifier = run.settings["pretrained"], (run.model, run.classes, run.image_size)
+    if pretrained and run.start is None:
+        raise InputError(f"pretrained: {pretrained}, and no file of weights is given to start from; give it, or write false")
+    if pretrained and run.start:
+        labels = registry.published_labels(run.model) if pretrained is True else run.classes
+        return registry.build_published(*classifier, run.start, labels)
+    model = registry.build(*classifier)
+    if run.start:
+        registry.load_weights(model, run.start)
+    return model
 
 
 def _optimizer(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
