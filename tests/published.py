@@ -326,7 +326,7 @@ def timm_weights(path: Path, name: str, *, labels: int = 1000, seed: int = 0) ->
     model = timm.create_model(name, pretrained=False, num_classes=labels)
     for value in model.state_dict().values():
         if value.is_floating_point():
-            value.uniform_(0.01, 0.1)  # or zeros, with which timm starts some layers, would look like untouched ones
+            value.add_(0.001 * torch.randn(value.shape))  # constants, with which timm starts some layers, would look untouched
     save_file(model.state_dict(), path)
     return model
 

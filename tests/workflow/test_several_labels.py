@@ -29,7 +29,7 @@ SMALL = {
     "device": "cpu",
     "datasets": {
         "coco": {"classes": 3, "image_size": [32, 32], "split_sizes": {"train": 6, "calibration": 2, "test": 3}},
-        "voc2007": {"image_size": [32, 32], "split_sizes": {"train": 4, "calibration": 2, "test": 2}},
+        "voc2007": {"image_size": [32, 32], "split_sizes": {"train": 6, "calibration": 2, "test": 2}},
     },
     "trainings": {
         "multilabel_plain": {"epochs": 1, "batch_size": 3, "calibration_masks": 1},
