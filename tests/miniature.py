@@ -10,10 +10,10 @@ import yaml
 from timm.models._registry import _model_entrypoints
 from workflow_study import ROOT, Study, fresh_copy
 
-from patchcert.datasets.sources import read_sources
+from patchcert.datasets.sources import TIMM, read_sources
 
 from . import small_networks
-from .published import DATASETS, REGISTRY, publish, registry, republished, tresnet_checkpoint
+from .published import DATASETS, REGISTRY, publish, registry, republished, timm_weights, tresnet_checkpoint
 
 PAPER: dict[str, Any] = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
 FEW = {"train": None, "calibration": 3, "test": 3}
@@ -41,15 +41,7 @@ SMALL: dict[str, Any] = {
 }
 """What the study is given in place of its own: numbers of images, steps, samples and jobs; no dataset, model, training, patch,
 mask set or analysis is left out."""
-
-CHECKPOINTS = {"tresnet_l_coco2014"}
-
-
-def publish_checkpoint(entry, server, address):
-    path = server / entry.name / entry.version / entry.file
-    path.parent.mkdir(parents=True)
-    tresnet_checkpoint(path, 80)
-    return republished(entry, path, address)
+WEIGHTS = (".safetensors", ".pth")
 
 
 def miniature(folder: Path, server: Path, address: str) -> Study:
@@ -69,10 +61,17 @@ def miniature(folder: Path, server: Path, address: str) -> Study:
         for name, entries in read_sources(REGISTRY).items():
             if name in DATASETS:
                 entries, _ = publish(name, server, address)
-            elif name in CHECKPOINTS:
-                entries = [publish_checkpoint(entries[0], server, address)]
+            elif entries[0].file.endswith(WEIGHTS):
+                (entry,) = entries
+                path = server / entry.name / entry.version / entry.file
+                path.parent.mkdir(parents=True)
+                if entry.version == TIMM:
+                    timm_weights(path, name)
+                else:
+                    tresnet_checkpoint(path, PAPER["datasets"]["coco"]["classes"])
+                entries = [republished(entry, path, address)]
             rows += entries
     (study.folder / "config/sources.csv").write_text(registry(rows))
     (study.folder / "small.yaml").write_text(yaml.safe_dump(SMALL | {"mirror": address}))
-    study.config, study.environment = ["config/paper.yaml", "small.yaml"], {"NO_PROXY": "127.0.0.1"}
+    study.config, study.environment = ["config/paper.yaml", "small.yaml"], {"NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
     return study

@@ -21,11 +21,10 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(snakemake.threads)
     params, name = snakemake.params, snakemake.wildcards.model
     images = open_split(snakemake.input.index, snakemake.input.pixels, "test").part(slice(params.images)).read()
-    model = registry.build(name, params.dataset["classes"], tuple(params.dataset["image_size"]))
-    registry.load_weights(model, snakemake.input.weights)
+    model = registry.trained(name, params.dataset["classes"], tuple(params.dataset["image_size"]), snakemake.input.weights)
     patch = size_from_text(snakemake.wildcards.patch)
     attacks = attack_regions(
-        model.eval(), name, images, patch, steps=params.steps, seed=int(snakemake.wildcards.seed), device=params.device
+        model, name, images, patch, steps=params.steps, seed=int(snakemake.wildcards.seed), device=params.device
     )
     with whole_file(snakemake.output[0]) as temporary:
         attacks.table.to_parquet(temporary, index=False)

@@ -22,10 +22,10 @@ with job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, facts = snakemake.params, snakemake.params.facts
     images = open_split(snakemake.input.index, snakemake.input.pixels, "test").part(slice(params.images)).read()
-    model = registry.build(facts["model"], params.dataset["classes"], tuple(params.dataset["image_size"]))
-    registry.load_weights(model, snakemake.input.weights)
+    dataset, weights = params.dataset, snakemake.input.weights
+    model = registry.trained(facts["model"], dataset["classes"], tuple(dataset["image_size"]), weights)
     patch = size_from_text(facts["patch"])
-    found = attack_regions(model.eval(), facts["model"], images, patch, steps=params.steps, seed=facts["seed"], device="cpu")
+    found = attack_regions(model, facts["model"], images, patch, steps=params.steps, seed=facts["seed"], device="cpu")
     broken = found.table["clean"] & ~found.table["attacked"]
     chosen = int(broken.to_numpy().argmax())  # the first that breaks, or the first of all
     pair = np.stack([images.pixels[chosen], found.images[chosen]])

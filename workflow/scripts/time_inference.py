@@ -22,8 +22,7 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     dataset, params, name = snakemake.params.dataset, snakemake.params, snakemake.wildcards.model
     images = open_split(snakemake.input.index, snakemake.input.pixels, "test").part(slice(params.images)).read()
     size = tuple(dataset["image_size"])
-    model = registry.build(name, dataset["classes"], size)
-    registry.load_weights(model, snakemake.input.weights)
+    model = registry.trained(name, dataset["classes"], size, snakemake.input.weights)
     rows = inference_times(
         model,
         registry.normalisation(name)(torch.tensor(images.pixels)),

@@ -20,11 +20,10 @@ with job(snakemake.log[0]), own_gpus(snakemake.params.device):
     torch.set_num_threads(1)
     params, name = snakemake.params, snakemake.wildcards.model
     images = open_split(snakemake.input.index, snakemake.input.pixels, "test").part(slice(params.images)).read()
-    model = registry.build(name, params.dataset["classes"], tuple(params.dataset["image_size"]))
-    registry.load_weights(model, snakemake.input.weights)
+    model = registry.trained(name, params.dataset["classes"], tuple(params.dataset["image_size"]), snakemake.input.weights)
     rows = [
         {"patch": patch, "budget": "none", **row}
         for patch in params.patches
-        for row in region_times(model.eval(), name, images, patch, device=params.device)
+        for row in region_times(model, name, images, patch, device=params.device)
     ]
     write_json(snakemake.output[0], {"run": params.run, "device": device_name(params.device), "rows": rows})

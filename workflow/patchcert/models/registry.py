@@ -185,3 +185,14 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         model.load_state_dict(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise InputError(f"{path}: no weights of this model ({str(error).splitlines()[0]}); train it anew") from error
+
+
+def trained(name: str, classes: int, image_size: tuple[int, int], weights: str | Path) -> nn.Module:
+    """A classifier with weights written by :func:`save_weights`, in evaluation mode, on the processor.
+
+    Raises:
+        InputError: as :func:`build` and :func:`load_weights` do.
+    """
+    model = build(name, classes, image_size)
+    load_weights(model, weights)
+    return model.eval()

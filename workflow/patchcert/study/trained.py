@@ -84,6 +84,4 @@ class Trained:
         Raises:
             InputError: the weights do not fit.
         """
-        model = registry.build(self.model, self.classes, self.image_size)
-        registry.load_weights(model, self.weights)
-        return model.eval()
+        return registry.trained(self.model, self.classes, self.image_size, self.weights)
