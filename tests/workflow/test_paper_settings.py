@@ -13,7 +13,7 @@ from patchcert.study.config import complete, settings_of
 
 pytestmark = pytest.mark.workflow
 
-DATASETS = {"imagenet": 3, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2, "coco": 3, "voc2007": 2}
+DATASETS = {"imagenet": 4, "imagenette": 1, "cifar10": 1, "cifar100": 1, "svhn": 2, "coco": 3, "voc2007": 2}
 """Files of each."""
 WEIGHTS = {
     "tresnet_l_coco2014": "2021/MS_COCO_TRresNet_L_448_86.6.pth",
