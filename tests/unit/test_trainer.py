@@ -316,13 +316,10 @@ def test_a_state_that_would_run_code_is_not_unpickled(tmp_path: Path, monkeypatc
 
 
 def test_a_process_that_is_killed_for_real_goes_on(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    code = f"""
-import os, signal, sys, importlib.util
+    code = """
+import os, signal, sys
 from pathlib import Path
-specification = importlib.util.spec_from_file_location("test_trainer", {__file__!r})
-tests = importlib.util.module_from_spec(specification)
-sys.modules["test_trainer"] = tests
-specification.loader.exec_module(tests)
+import tests.unit.test_trainer as tests
 finish = tests.State.finish_epoch
 def kill(self, row):
     finish(self, row)
@@ -333,7 +330,7 @@ tests.train(tests.RUN, *tests.PARTS, Path(sys.argv[1]) / "output", Path(sys.argv
 """
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
-        env={"PYTHONPATH": str(PACKAGE_PARENT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": f"{PACKAGE_PARENT}:{Path(__file__).parents[2]}", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
         check=False,
         capture_output=True,
     )
