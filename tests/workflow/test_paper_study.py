@@ -1,7 +1,4 @@
-"""The paper study as it is planned, run to its end in miniature.
-
-It is left out unless it is asked for (``pytest --paper``), since its thousand jobs take two cores about an hour.
-"""
+"""The paper study as it is planned, run in miniature: one table always, and all of it where ``pytest --paper`` asks for it."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ from patchcert.claims.status import NOT_RUN
 from patchcert.claims.targets import NOT_CONFIGURED, Target, target
 from patchcert.report.ledger import read_ledger
 from patchcert.study.config import complete
-from patchcert.study.facts import GRID, facts_of
+from patchcert.study.facts import GRID, RUN_FACTS, facts_of
 
 from ..miniature import FEW, PAPER, SMALL, SUBSET, miniature
 from ..published import serving
 
-pytestmark = [pytest.mark.workflow, pytest.mark.usefixtures("an_hour")]
+pytestmark = pytest.mark.workflow
 
 TARGETS = {
     "all": {
@@ -47,11 +44,13 @@ TARGETS = {
     "strategies": {"strategies": "strategies", "training_throughput": "strategies"},
 }
 """The analysis that each table shows, by the target that makes it."""
-FACTS = ["dataset", "model", "training", "seed", "patch", "budget"]
+FACTS = [*RUN_FACTS, "patch", "budget"]
+TIMED = ("inference_times", "bagcert_times")
+"""Tables whose rows are of runs."""
 
 
 @pytest.fixture(scope="module")
-def study(an_hour, tmp_path_factory):
+def study(tmp_path_factory):
     server = tmp_path_factory.mktemp("server")
     with serving(server) as address:
         yield miniature(tmp_path_factory.mktemp("paper") / "study", server, address)
@@ -64,24 +63,38 @@ def config():
     return complete(merged)
 
 
+def settings_shown(study, config, table, analysis):
+    """Those that a table has rows for, and those that the analysis has."""
+    rows = pd.read_csv(study.folder / f"build/paper/reports/tables/{table}.csv", dtype=str)
+    told = [fact for fact in (RUN_FACTS if table in TIMED else FACTS) if fact in rows]
+    planned = pd.DataFrame(facts_of(config, analysis)).astype(str)[told]
+    return set(map(tuple, rows[told].to_numpy())), set(map(tuple, planned.to_numpy()))
+
+
+def test_a_table_of_three_datasets_from_their_archives(study, config):
+    """ImageNet, whose archives and boxes people register for, ImageNette and CIFAR-10, with the weights that timm publishes."""
+    study.run("build/paper/reports/tables/patch_shapes.csv")
+    shown, planned = settings_shown(study, config, "patch_shapes", "patch_shapes")
+    assert shown == planned
+    assert len(shown) == 12
+    assert list(study.folder.glob("data/vit_base_patch16_224.augreg_in21k_ft_in1k/timm/model.safetensors.sha256"))
+
+
+@pytest.mark.usefixtures("an_hour")
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_table_has_a_row_for_every_setting(study, config, name):
     study.run(name)
     for table, analysis in TARGETS[name].items():
+        shown, planned = settings_shown(study, config, table, analysis)
+        assert shown == planned, table
         rows = pd.read_csv(study.folder / f"build/paper/reports/tables/{table}.csv", dtype=str)
-        told = [
-            fact
-            for fact in FACTS
-            if fact in rows and not (table in ("inference_times", "bagcert_times") and fact in ("patch", "budget"))
-        ]
-        planned = pd.DataFrame(facts_of(config, analysis)).astype(str)[told]
-        assert set(map(tuple, rows[told].to_numpy())) == set(map(tuple, planned.to_numpy())), table
         if "total" in rows:
             images = 1 if name == "smoothing" else SUBSET if config["analyses"].get(analysis, {}).get("images") else FEW["test"]
             assert set(rows["total"]) == {str(images)}, table
     assert study.plan(name) == {}
 
 
+@pytest.mark.usefixtures("an_hour")
 def test_every_number_that_the_study_has_was_measured(study, config):
     ledger = read_ledger(ROOT / "reports/claims.csv")
     measured = survey(ledger, Results(config, study.folder)).set_index("id")
