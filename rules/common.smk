@@ -10,6 +10,7 @@ from patchcert import InputError
 from patchcert.datasets.sources import read_sources
 from patchcert.models.names import split
 from patchcert.provenance import code_digest, file_sha256, settings_sha256
+from patchcert.report.settings import SAME, is_counterpart, matched_by, told
 from patchcert.report.terms import ONE_PLACE_NOTE
 from patchcert.study import facts as of_certificates
 from patchcert.study.config import complete, products, settings_of
@@ -388,20 +389,20 @@ def evaluated_certificates(wildcards):
 # analysis that it shows; it is left out where that analysis is not configured. Without one it shows the grid of runs.
 TABLES = {
     "accuracy": {
-        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values, where there are any, are those of the ledger's counterparts: full-size models on CIFAR-10, a patch of the same share of the image; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
+        "caption": "Clean accuracy of the defended classifier and certified accuracy, by model and training strategy. Published values, where there are any, are those of {accuracies}; PC is the PatchCleanser paper, GC the Greedy Cutout paper.",
         "reads": ["results", "ledger"],
     },
     "vanilla": {
-        "caption": "Clean accuracy of the undefended classifiers, without any mask, beside that of the full-size models on CIFAR-10 (PC, the PatchCleanser paper).",
+        "caption": "Clean accuracy of the undefended classifiers, without any mask, beside that of {classifiers} (PC, the PatchCleanser paper).",
         "reads": ["results", "ledger"],
     },
     "patch_sizes": {
-        "caption": "Clean and certified accuracy of our models by the size of the patch, with Table 2 of the PatchCleanser paper beside the sizes that it has for CIFAR-10: the same defense on full-size models, and earlier certified defenses.",
+        "caption": "Clean and certified accuracy of our models by the size of the patch, with Table 2 of the PatchCleanser paper beside the sizes that it has for {images}: the same defense on {models}, and earlier certified defenses.",
         "reads": ["results", "ledger"],
         "analysis": "patch_sizes",
     },
     "patch_shapes": {
-        "caption": "Double masking against patches of any rectangular shape, and against two patches at once, each beside a square patch of about as many pixels; published values are those of Table 4 of the PatchCleanser paper, CIFAR-10.",
+        "caption": "Double masking against patches of any rectangular shape, and against two patches at once, each beside a square patch of about as many pixels; published values are those of Table 4 of the PatchCleanser paper, {shapes}.",
         "reads": ["results", "ledger"],
         "analysis": "patch_shapes",
     },
@@ -415,12 +416,12 @@ TABLES = {
         "analysis": "mask_budgets",
     },
     "strategies": {
-        "caption": "Every training strategy on one model: passes of its search for masks for each image and epoch (a search whose masks are kept for several epochs counts for each of them in part), time of a training step with its search, and certified accuracy; published values are those of full-size models on CIFAR-10 (GC, the Greedy Cutout paper, Tables 1 and 3; its Table A1 for ViT).",
+        "caption": "Every training strategy on one model: passes of its search for masks for each image and epoch (a search whose masks are kept for several epochs counts for each of them in part), time of a training step with its search, and certified accuracy; published values are those of {full_size} (GC, the Greedy Cutout paper, Tables 1 and 3; its Table A1 for ViT).",
         "reads": ["results", "ledger", "trainings", "training_times"],
         "analysis": "strategies",
     },
     "training_seeds": {
-        "caption": "The main training strategies on all models: mean and standard deviation over seeds of training, with the published values of full-size models on CIFAR-10 (GC, the Greedy Cutout paper).",
+        "caption": "The main training strategies on all models: mean and standard deviation over seeds of training, with the published values of {full_size} (GC, the Greedy Cutout paper).",
         "reads": ["results", "ledger"],
         "analysis": "training_seeds",
     },
@@ -450,7 +451,7 @@ TABLES = {
         "analysis": "defenses",
     },
     "bagcert_conditions": {
-        "caption": "Clean accuracy, what both of BagCert's conditions certify, and the points that condition 3.2 gains: the share of images that it alone certifies, with the interval of a share (Figure 2 of the BagCert paper, BC; published values are those of its full-size network for receptive field 7 and margin M 0.5 on CIFAR-10).",
+        "caption": "Clean accuracy, what both of BagCert's conditions certify, and the points that condition 3.2 gains: the share of images that it alone certifies, with the interval of a share (Figure 2 of the BagCert paper, BC; published values are those of {network}).",
         "reads": ["conditions", "ledger"],
         "analysis": "bagcert_conditions",
     },
@@ -487,7 +488,7 @@ FIGURES = {
         "analysis": "mask_set",
     },
     "strategies": {
-        "caption": "Certified accuracy by training strategy; diamonds, where there are any, are the published values of the ledger's counterparts, full-size models on CIFAR-10.",
+        "caption": "Certified accuracy by training strategy; diamonds, where there are any, are the published values of {diamonds}.",
         "reads": ["results", "ledger"],
     },
     "strategy_costs": {
@@ -510,7 +511,7 @@ FIGURES = {
         "reads": [],
     },
     "prior_defenses": {
-        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on ImageNet against a patch of 2 % of the pixels, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our models.",
+        "caption": "Clean against certified accuracy. Left: PatchCleanser and earlier certified defenses on {prior}, as published (Figure 2 and Table 2 of the PatchCleanser paper). Right: double masking on our models.",
         "reads": ["results", "ledger"],
         "analysis": "patch_sizes",
     },
@@ -565,12 +566,12 @@ FIGURES = {
         "analysis": "multilabel",
     },
     "bagcert_conditions": {
-        "caption": "Clean accuracy against what BagCert certifies by condition 3.2 (stars) and by condition 3.3 (circles), the same run joined; colours are receptive fields, numbers the training margin M, squares and crosses derandomized smoothing by blocks and by columns (hollow: condition 3.3). Intervals stand in the table (Figure 2 of the BagCert paper; the diamond is its full-size network on CIFAR-10).",
+        "caption": "Clean accuracy against what BagCert certifies by condition 3.2 (stars) and by condition 3.3 (circles), the same run joined; colours are receptive fields, numbers the training margin M, squares and crosses derandomized smoothing by blocks and by columns (hollow: condition 3.3). Intervals stand in the table (Figure 2 of the BagCert paper; the diamond is {diamond}).",
         "reads": ["conditions", "ledger"],
         "analysis": "bagcert_conditions",
     },
     "bagcert_patch_sizes": {
-        "caption": "Accuracy certified by BagCert's condition 3.2 against ever larger square patches, by receptive field and by margin; no network is trained again (Figure 3 of the BagCert paper; diamonds are published values for CIFAR-10, that of 2x2 from the PatchCleanser paper).",
+        "caption": "Accuracy certified by BagCert's condition 3.2 against ever larger square patches, by receptive field and by margin; no network is trained again (Figure 3 of the BagCert paper; diamonds are published values for {images}, that of 2x2 from the PatchCleanser paper).",
         "reads": ["conditions", "ledger"],
         "analysis": "bagcert_patch_sizes",
     },
@@ -600,7 +601,7 @@ FIGURES = {
         "analysis": "multilabel",
     },
     "smoothing_places": {
-        "caption": f"Certified R-accuracy † of mask smoothing with the mask at the image centre, and at the place with the highest Grad-CAM activation, by the noise's standard deviation. From the solid line on any content of the mask is certified (points, with intervals); the dotted line is the paper's R, the number of pixels (Figures 2b, 2c, 2e and 2f of the mask-guided randomized smoothing paper; diamonds are its values, those for CIFAR-10 beside other small images). {ONE_PLACE_NOTE}.",
+        "caption": f"Certified R-accuracy † of mask smoothing with the mask at the image centre, and at the place with the highest Grad-CAM activation, by the noise's standard deviation. From the solid line on any content of the mask is certified (points, with intervals); the dotted line is the paper's R, the number of pixels (Figures 2b, 2c, 2e and 2f of the mask-guided randomized smoothing paper; diamonds are its values{{small_images}}). {ONE_PLACE_NOTE}.",
         "reads": ["smoothing", "radii", "ledger"],
         "analysis": "smoothing_places",
     },
@@ -630,6 +631,32 @@ FIGURES = {
         "analysis": "smoothing_localisation",
     },
 }
+
+# what captions say of the published values beside ours, for which the images of the papers are either there or not
+PUBLISHED = {
+    name: told(is_counterpart({"dataset": "cifar10"}, config), *words)
+    for name, words in {
+        "accuracies": (
+            "the ledger's counterparts: full-size models on CIFAR-10, a patch of the same share of the image",
+            f"the {SAME}",
+        ),
+        "diamonds": ("the ledger's counterparts, full-size models on CIFAR-10", f"the {SAME}"),
+        "full_size": ("full-size models on CIFAR-10", f"the {SAME}"),
+        "classifiers": ("the full-size models on CIFAR-10", f"the {SAME}"),
+        "models": ("full-size models", "the same models"),
+        "images": ("CIFAR-10", "the same images"),
+        "shapes": ("CIFAR-10", SAME),
+        "network": ("its full-size network for receptive field 7 and margin M 0.5 on CIFAR-10", f"the {SAME}"),
+        "diamond": ("its full-size network on CIFAR-10", f"of the {SAME}"),
+        "prior": (
+            "ImageNet against a patch of 2 % of the pixels",
+            "the same images against a patch of about 2 % of the pixels",
+        ),
+        "small_images": (", those for CIFAR-10 beside other small images", ""),
+    }.items()
+}
+for item in (*TABLES.values(), *FIGURES.values()):
+    item["caption"] = item["caption"].format(**PUBLISHED)
 
 MULTILABEL_FRAMES = ["points", "areas", "attackers", "classes", "class_points"]
 
@@ -743,6 +770,15 @@ def table_facts(wildcards):
     return facts_shown(TABLES[wildcards.table])
 
 
+def study_of(item):
+    """What tells which published numbers belong beside the results of this configuration, where a table or figure has any."""
+    return matched_by(config) if "ledger" in item["reads"] else {}
+
+
+def table_study(wildcards):
+    return study_of(TABLES[wildcards.table])
+
+
 def table_caption(wildcards):
     return TABLES[wildcards.table]["caption"]
 
@@ -757,6 +793,10 @@ def figure_inputs(wildcards):
 
 def figure_facts(wildcards):
     return facts_shown(FIGURES[wildcards.figure])
+
+
+def figure_study(wildcards):
+    return study_of(FIGURES[wildcards.figure])
 
 
 def figure_image_sizes(wildcards):

@@ -22,6 +22,7 @@ rule table:
     params:
         caption=table_caption,
         facts=table_facts,
+        study=table_study,
         confidence=config["evaluate"]["confidence"],
         code=table_code,
     message:
@@ -48,6 +49,7 @@ rule figure:
     params:
         caption=figure_caption,
         facts=figure_facts,
+        study=figure_study,
         image_sizes=figure_image_sizes,
         style=config["report"],
         code=figure_code,

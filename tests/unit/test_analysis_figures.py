@@ -46,6 +46,7 @@ from patchcert.report.style import save
 from patchcert.report.terms import masks_in, patch_area, side_percent, size_of, spoken_patch
 
 from . import regions
+from .configurations import seen
 
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 50}
@@ -77,7 +78,7 @@ def published(*rows: dict[str, Any]) -> pd.DataFrame:
         "dataset": "imagenet",
         "patch": "2 % (32x32 of 224x224)",
     }
-    return pd.DataFrame([usual | row for row in rows], columns=list(COLUMNS)).astype({"published": float})
+    return seen(pd.DataFrame([usual | row for row in rows], columns=list(COLUMNS)).astype({"published": float}))
 
 
 def pair(clean: float | None, certified: float | None, **facts: Any) -> list[dict[str, Any]]:
@@ -697,7 +698,7 @@ def test_classes_without_object_sizes_have_one_panel() -> None:
 
 
 def test_the_papers_values_are_drawn() -> None:
-    ledger = read_ledger(SHIPPED_LEDGER)
+    ledger = seen(read_ledger(SHIPPED_LEDGER))
     theirs = drawn("prior_defenses", ledger).axes[0]
     (defenses,) = white_diamonds(theirs)
     assert len(defenses) == 8
@@ -781,6 +782,26 @@ def test_bagcert_against_patches(name: str, frame: pd.DataFrame, places: dict[st
         "BagCert with margin M = 0.5",
         "BagCert with receptive field 7 px",
     ]
+
+
+@pytest.mark.parametrize(("maker", "frame"), [(bagcert_patch_sizes, regions.SQUARES), (bagcert_aspect_ratios, regions.SHAPES)])
+def test_another_dataset_of_bagcert_has_panels_of_its_own(maker: Any, frame: pd.DataFrame) -> None:
+    others = frame.assign(dataset="birds", percent=frame["percent"] / 2, low=0.0)
+    alone, figure = maker.draw(frame, LEDGER, STYLE), maker.draw(pd.concat([frame, others]), LEDGER, STYLE)
+    assert [panel.get_title(loc="left").split(":")[0] for panel in figure.axes] == [*2 * ["digits"], *2 * ["birds"]]
+    up, original = (
+        [[container.lines[0].get_ydata().tolist() for container in panel.containers] for panel in drawn_of.axes]
+        for drawn_of in (figure, alone)
+    )
+    assert up[:2] == original
+    assert up[2:] == [[[height / 2 for height in line] for line in panel] for panel in original]
+    assert legend_texts(figure) == legend_texts(alone)
+
+
+def test_outputs_on_another_dataset_name_it() -> None:
+    both = pd.concat([regions.OUTPUTS, regions.OUTPUTS.assign(dataset="birds")])
+    titles = [panel.get_title(loc="left") for panel in bagcert_outputs.draw(both, STYLE).axes[::2]]
+    assert [title.split(":")[0] for title in titles] == ["digits", "birds"]
 
 
 def test_what_is_published_of_bagcert_against_patches() -> None:

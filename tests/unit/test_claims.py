@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from patchcert import InputError
 from patchcert.claims import readings, targets
@@ -17,18 +16,15 @@ from patchcert.claims import record as records
 from patchcert.claims import status as statuses
 from patchcert.claims.measured import Results, row_of, survey
 from patchcert.claims.record import path_of, record, target_of, verify
-from patchcert.claims.targets import Target, patches_of, target
+from patchcert.claims.targets import Target, target
 from patchcert.provenance import code_digest, write_json
 from patchcert.report.ledger import read_ledger
-from patchcert.study.config import complete
+
+from .configurations import configured
 
 ROOT = Path(__file__).parents[2]
 BIT, VIT = "resnetv2_50x1_bit.goog_distilled_in1k", "vit_base_patch16_224.augreg_in21k_ft_in1k"
 MRS = "mask_guided_randomized_smoothing"
-
-
-def configured(name: str) -> dict[str, Any]:
-    return complete(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -198,23 +194,6 @@ def test_labels_of_named_classes_are_places_in_the_order_of_wordnet_ids() -> Non
     assert {name: ImageNetInfo().index_to_label_name(label) for name, label in targets.LABELS.items()} == {
         name: name for name in targets.LABELS
     }
-
-
-@pytest.mark.parametrize(
-    ("published", "size", "wanted"),
-    [
-        ("2.4 % (5x5 of 32x32)", (224, 224), ["35x35"]),
-        ("2.4 % (5x5 of 32x32)", (32, 32), ["5x5"]),
-        ("1 % (23x23 of 224x224)", (32, 32), []),
-        ("two patches of 1 % (23x23 of 224x224)", (224, 224), ["2-of-23x23"]),
-        ("any rectangle of 1 % (of 224x224)", (224, 224), ["area-501"]),
-        ("any rectangle of 24 px (of 32x32)", (32, 32), ["1x24", "2x12", "3x8", "4x6", "6x4", "8x3", "12x2", "24x1"]),
-        ("any rectangle of 24 px (of 32x32)", (224, 224), []),
-        ("(1x24 of 32x32)", (32, 32), ["1x24"]),
-    ],
-)
-def test_what_a_patch_is_called_in_images_of_a_size(published, size, wanted) -> None:
-    assert patches_of(published, size) == wanted
 
 
 # --- what was measured -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import datetime
 import inspect
@@ -21,24 +20,17 @@ from jsonschema import Draft202012Validator
 
 from patchcert import InputError, plugins
 from patchcert.models import registry
-from patchcert.report import terms
 from patchcert.study import reference as reference_module
 from patchcert.study.config import complete, products, resolved, schema, settings_of
 from patchcert.study.facts import ANALYSED_BY
 from patchcert.study.reference import reference
 
-from .configurations import MINIMAL
+from .configurations import MINIMAL, shown
 
 ROOT = Path(__file__).parents[2]
-RULES = {
-    statement.targets[0].id: eval(compile(ast.Expression(statement.value), "common.smk", "eval"), dict(vars(terms)))
-    for statement in ast.parse((ROOT / "rules" / "common.smk").read_text("utf-8")).body
-    if isinstance(statement, ast.Assign)
-    and isinstance(statement.targets[0], ast.Name)
-    and statement.targets[0].id in ("ANALYSED_BY", "FIGURES", "TABLES")
-}
-"""What the rules show, and of which analysis."""
 SHIPPED = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text("utf-8")) for name in ("study", "ci")}
+RULES = shown(SHIPPED["study"])
+"""What the rules show, and of which analysis."""
 MISSING = object()
 LOCALISATION = "localisation"
 """What is evaluated like a defense, and is part of mask_smoothing."""
@@ -1184,10 +1176,10 @@ def test_the_defenses_are_the_modules_that_evaluate_them() -> None:
 
 
 def test_the_analyses_are_those_that_the_rules_show() -> None:
-    shown = {item["analysis"] for item in [*RULES["TABLES"].values(), *RULES["FIGURES"].values()] if "analysis" in item}
+    analyses = {item["analysis"] for item in [*RULES["TABLES"].values(), *RULES["FIGURES"].values()] if "analysis" in item}
     node = schema()["properties"]["analyses"]
-    assert shown == set(node["propertyNames"]["enum"])
-    assert all(re.search(rf"\b{name}\b", node["description"]) for name in shown)
+    assert analyses == set(node["propertyNames"]["enum"])
+    assert all(re.search(rf"\b{name}\b", node["description"]) for name in analyses)
 
 
 def test_what_an_analysis_compares_are_defenses() -> None:

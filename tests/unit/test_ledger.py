@@ -1,4 +1,4 @@
-"""The ledger of published numbers: what ships in it, the faults that it refuses, and the lookup of counterparts."""
+"""The ledger of published numbers: what ships in it and the faults that it refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from patchcert.report.ledger import (
     RELATIONS,
     SAMPLED,
     UNITS,
-    counterparts,
     patch_side_percent,
     read_ledger,
 )
@@ -51,7 +50,6 @@ ROW = dict.fromkeys(COLUMNS, "") | {
     "default_patch": "5x5",
 }
 MRS = "mask_guided_randomized_smoothing"
-SETTING = ("small_resnetv2", "random_cutout", "certified", "5x5", "6x6")
 
 
 def write(folder: Path, *rows: dict[str, str]) -> Path:
@@ -658,82 +656,6 @@ def test_an_id_that_is_no_words(tmp_path: Path, identity: str) -> None:
         read_ledger(path)
     wanted = f"{path}: {identity}, column id: {identity!r}; write lower-case words joined by underscores"
     assert str(caught.value) == wanted
-
-
-# --- counterparts ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "difference",
-    [
-        {"defense": "minority_reports"},
-        {"defense": "undefended"},
-        {"relation": ">"},
-        {"relation": "~"},
-        {"metric": "inference_time", "unit": "milliseconds"},
-        {"metric": "defended_clean"},
-        {"mask_budget": "3x3"},
-        {"default_patch": "2x2"},
-        {"default_training": "plain"},
-        {"default_model": "small_vit"},
-    ],
-)
-def test_only_measured_accuracies_of_the_defense_in_its_setting_are_counterparts(
-    tmp_path: Path, difference: dict[str, str]
-) -> None:
-    ledger = read_ledger(write(tmp_path, {"published": "50"} | difference, {}))
-    assert counterparts(ledger, *SETTING)["id"].tolist() == ["row_1"]
-
-
-def test_the_counterpart_of_undefended_accuracy_is_undefended(tmp_path: Path) -> None:
-    bare = {"metric": "undefended_clean", "mask_budget": "", "default_patch": ""}
-    ledger = read_ledger(write(tmp_path, bare | {"defense": "undefended"}, bare | {"published": "50"}))
-    assert counterparts(ledger, "small_resnetv2", "random_cutout", "undefended_clean")["id"].tolist() == ["row_0"]
-
-
-def test_times_are_never_counterparts(tmp_path: Path) -> None:
-    ledger = read_ledger(write(tmp_path, {"metric": "inference_time", "unit": "milliseconds"}))
-    assert len(counterparts(ledger, "small_resnetv2", "random_cutout", "inference_time", "5x5", "6x6")) == 0
-
-
-def test_a_value_that_a_paper_prints_twice_is_returned_once_from_the_later_table(tmp_path: Path) -> None:
-    ledger = read_ledger(
-        write(
-            tmp_path,
-            {},
-            {"published": "77.0"},
-            {"table": "Table 5"},
-            {"paper": "greedy_cutout", "table": "Table 1"},
-        )
-    )
-    assert counterparts(ledger, *SETTING)["id"].tolist() == ["row_1", "row_2", "row_3"]
-
-
-@pytest.mark.parametrize(
-    ("setting", "wanted"),
-    [
-        (("small_resnetv2", "random_cutout", "certified", "5x5", "6x6"), [("Table 5", 78.8), ("Table 1", 77.8)]),
-        (("small_vit", "random_cutout", "defended_clean", "5x5", "6x6"), [("Table 5", 98.7), ("Table 1", 98.6)]),
-        (("small_resmlp", "plain", "certified", "5x5", "6x6"), [("Table 5", 62.0)]),
-        (("small_resmlp", "random_cutout", "certified", "2x2", "6x6"), [("Table 2", 86.1)]),
-        (("small_vit", "random_cutout", "certified", "2x2", "6x6"), [("Table 2", 94.3), ("Table 1", 93.4)]),
-        (("small_convnext", "random_masks_both", "certified", "2x2", "3x3"), [("Table 1", 84.6)]),
-        (("small_resnetv2", "gutout_both", "certified", "5x5", "3x3"), [("Table 3", 75.1)]),
-        (("small_vit", "greedy_cutout_multisize", "defended_clean", "5x5", "6x6"), [("Table 1", 98.8)]),
-        (("small_vit", "greedy_cutout_multisize", "certified", "5x5", "6x6"), [("Table A1", 92.0)]),
-        (("small_resnetv2", "random_cutout", "certified", "area-10", "6x6"), [("Table 4", 82.6)]),
-        (("small_resnetv2", "random_cutout", "certified", "3x3", "6x6"), [("Table 4", 92.6)]),
-        (("small_resnetv2", "random_cutout", "certified", "2-of-3x3", "6x6"), [("Table 4", 76.6)]),
-        (("small_resnetv2", "random_cutout", "defended_clean", "4x4", "6x6"), [("Table 4", 99.0)]),
-        (("small_resnetv2", "plain", "undefended_clean"), [("Table 3", 98.3)]),
-        (("small_convnext", "plain", "certified", "5x5", "6x6"), []),
-    ],
-)
-def test_published_numbers_beside_the_default_study(
-    shipped: pd.DataFrame, setting: tuple[str, ...], wanted: list[tuple[str, float]]
-) -> None:
-    found = counterparts(shipped, *setting)
-    assert list(zip(found["table"], found["published"], strict=True)) == wanted
 
 
 # --- the side of a patch -----------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from patchcert.report.results import MULTILABEL, frames
 from patchcert.report.tables import multilabel_areas, multilabel_attackers, multilabel_classes, multilabel_overall
 from patchcert.scores import ScorePredictions
 
+from .configurations import seen
+
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 60}
 LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
 MASKS = mask_set((16, 16), (4, 4), (3, 3))
@@ -134,7 +136,8 @@ def test_measures_are_in_order_and_leave_absent_classes_out(found: Certificates)
 
 @pytest.fixture(scope="module")
 def ledger() -> pd.DataFrame:
-    return read_ledger(LEDGER)
+    """With counterparts under the masks of ``FACTS``."""
+    return seen(read_ledger(LEDGER).assign(default_patch=FACTS["patch"], mask_budget=FACTS["budget"]))
 
 
 def test_the_overall_table_has_the_papers_numbers_beside_the_plain_run_alone(

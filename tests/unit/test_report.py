@@ -24,12 +24,15 @@ from patchcert.provenance import write_json
 from patchcert.report import cells
 from patchcert.report.figures import mask_set as mask_set_figure
 from patchcert.report.figures import strategies, training_curves
-from patchcert.report.ledger import COLUMNS, counterparts, read_ledger
+from patchcert.report.ledger import COLUMNS, read_ledger
 from patchcert.report.page import page
+from patchcert.report.published import PAPERS, accuracies
 from patchcert.report.results import METRICS, read_results, spoken
 from patchcert.report.style import save, styled
 from patchcert.report.tables import accuracy, vanilla
 from patchcert.report.verdicts import Finding
+
+from .configurations import seen
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
@@ -87,7 +90,14 @@ def write_ledger(folder: Path, rows: list[tuple[str, ...]], columns: tuple[str, 
     filled = [
         dict.fromkeys(columns, "-")
         | {"default_patch": "5x5" if row[5] else "", "defense": "double_masking" if row[5] else "undefended"}
-        | {"unit": "per cent", "relation": "=", "tolerance": "", "tolerance_reason": "not measured here", "quoted_from": ""}
+        | {
+            "unit": "per cent",
+            "relation": "=",
+            "patch": "",
+            "tolerance": "",
+            "tolerance_reason": "not measured here",
+            "quoted_from": "",
+        }
         | dict(
             zip(
                 ("id", "paper", "table", "metric", "published", "mask_budget", "default_model", "default_training"),
@@ -108,7 +118,7 @@ def results(tmp_path: Path) -> pd.DataFrame:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> pd.DataFrame:
-    return read_ledger(write_ledger(tmp_path, LEDGER_ROWS))
+    return seen(read_ledger(write_ledger(tmp_path, LEDGER_ROWS)))
 
 
 # --- tables ------------------------------------------------------------------------------------------------------------------
@@ -301,15 +311,16 @@ def test_the_page_has_the_findings_below_what_was_asked(results: pd.DataFrame, l
 
 def test_the_shipped_ledger_reads_and_its_papers_have_a_short_name() -> None:
     shipped = read_ledger(SHIPPED_LEDGER)
-    assert set(shipped["paper"]) <= set(cells.PAPERS)
+    assert set(shipped["paper"]) <= set(PAPERS)
     masked = shipped["defense"].isin(["double_masking", "minority_reports", "multilabel"])
     assert (shipped["mask_budget"] != "")[masked].all()
     assert shipped.loc[~masked, "mask_budget"].eq("").all()
 
 
 def test_published_numbers_are_found_by_all_of_their_setting(ledger: pd.DataFrame) -> None:
-    def found(*setting: str) -> list[str]:
-        return counterparts(ledger, *setting)["id"].tolist()
+    def found(model: str, training: str, metric: str, patch: str = "5x5", budget: str = "6x6") -> list[str]:
+        facts = {"dataset": "digits", "model": model, "training": training, "patch": patch, "budget": budget}
+        return accuracies(ledger, facts, metric)["id"].tolist()
 
     assert found("small_resnetv2", "plain", "certified", "5x5", "6x6") == ["a", "b"]
     assert found("small_resnetv2", "plain", "certified", "8x8", "6x6") == []

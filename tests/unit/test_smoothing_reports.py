@@ -37,6 +37,7 @@ from patchcert.report.tables import smoothing_places as places_table
 from patchcert.report.terms import ONE_PLACE, ONE_PLACE_NOTE
 
 from . import masked_noise as made
+from .configurations import configured, seen
 from .masked_noise import certificate, certified
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -113,15 +114,19 @@ def test_settings_are_named_by_what_varies() -> None:
     ("facts", "places", "expected"),
     [
         ({"dataset": "digits", "patch": "5x5"}, ["center"], [(25, 88.0)]),
-        ({"dataset": "cifar10", "patch": "5x5"}, ["grad_cam"], [(25, 88.5)]),
+        ({"dataset": "cifar10_32", "patch": "5x5"}, ["grad_cam"], [(25, 88.5)]),
         ({"dataset": "digits", "patch": "5x5"}, ["attacked"], [(25, 71.8)]),
         ({"dataset": "digits", "patch": "30x30"}, ["center", ""], [(0, 10.0)]),
         ({"dataset": "imagenet", "patch": "32x32"}, ["attacked"], [(1024, 53.6)]),
         ({"dataset": "imagenet", "patch": "5x5"}, ["attacked"], []),
+        ({"dataset": "digits", "patch": "32x32"}, ["attacked"], []),
+        ({"dataset": "digits", "patch": "5x5", "model": "small_vit"}, ["center"], []),
     ],
 )
 def test_published_values_by_place(facts: dict[str, str], places: list[str], expected: list[tuple[int, float]]) -> None:
-    found = published(LEDGER, facts, *places)
+    ledger = LEDGER if facts["dataset"] == "digits" else seen(made.PUBLISHED, configured("paper"))
+    run = {"model": "small_resnetv2", "training": "gaussian_patch", "budget": "none"}
+    found = published(ledger, run | facts, *places)
     assert list(found[["radius", "published"]].itertuples(index=False, name=None)) == expected
 
 

@@ -16,6 +16,8 @@ from patchcert.report.ledger import read_ledger
 from patchcert.report.results import frames
 from patchcert.report.tables import strategies, training_seeds, training_throughput
 
+from .configurations import seen
+
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 60}
 LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
 CERTIFIED = {  # training: certified accuracy with 3x3 and with 6x6 masks, passes
@@ -54,7 +56,7 @@ def results() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def ledger() -> pd.DataFrame:
-    return read_ledger(LEDGER)
+    return seen(read_ledger(LEDGER))
 
 
 @pytest.fixture
@@ -181,3 +183,16 @@ def test_the_figure_of_budgets_has_a_line_a_strategy() -> None:
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["2x2", "3x3"]
     assert [list(container.lines[0].get_ydata()) for container in panel.containers] == [[30.0, 40.0], [40.0, 60.0]]
     plt.close(figure)
+
+
+def test_several_datasets_are_told_apart(results: pd.DataFrame, ledger: pd.DataFrame, read: dict[str, pd.DataFrame]) -> None:
+    names = ["digits", "birds"]
+    twice = pd.concat([results.assign(dataset=name) for name in names], ignore_index=True)
+    costs = {name: pd.concat([frame.assign(dataset=each) for each in names], ignore_index=True) for name, frame in read.items()}
+    tables = [strategies.make(twice, ledger, **costs), training_seeds.make(twice, ledger)]
+    tables.append(training_throughput.make(costs["training_times"]))
+    for _, compact in tables:
+        assert compact["dataset"].value_counts().to_dict() == dict.fromkeys(names, len(compact) // 2)
+    figure = strategy_costs.draw(twice, ledger, **costs, style=STYLE)
+    titles = [panel.get_title(loc="left") for panel in figure.axes[::2]]
+    assert titles == [f"{name}, small resnetv2" for name in names for _ in ("3x3", "6x6")]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     params = snakemake.params
     draw = plugins.load("patchcert.report.figures", snakemake.wildcards.figure).draw
-    shown = frames({name: list(paths) for name, paths in snakemake.input.items()}, params.facts)
+    shown = frames({name: list(paths) for name, paths in snakemake.input.items()}, params.facts, params.study)
     if params.image_sizes:
         shown["image_sizes"] = params.image_sizes
     save(draw(**shown, style=params.style), snakemake.output.svg, snakemake.output.png)

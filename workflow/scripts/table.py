@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     make = plugins.load("patchcert.report.tables", snakemake.wildcards.table).make
-    table, compact = make(**frames({name: list(paths) for name, paths in snakemake.input.items()}, snakemake.params.facts))
+    files = {name: list(paths) for name, paths in snakemake.input.items()}
+    table, compact = make(**frames(files, snakemake.params.facts, snakemake.params.study))
     with whole_file(snakemake.output.csv) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
     with whole_file(snakemake.output.markdown) as temporary:

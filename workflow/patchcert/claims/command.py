@@ -14,9 +14,10 @@ from patchcert import InputError
 from patchcert.claims.measured import Results, row_of, survey
 from patchcert.claims.record import path_of, regenerating, verify
 from patchcert.claims.status import STATUSES
-from patchcert.claims.targets import Target, is_counterpart, target
+from patchcert.claims.targets import Target, target
 from patchcert.provenance import read_json
 from patchcert.report.ledger import read_ledger
+from patchcert.report.settings import is_counterpart
 from patchcert.study.config import complete
 
 LEDGER, DEFAULT_STUDY = "reports/claims.csv", "config/study.yaml"

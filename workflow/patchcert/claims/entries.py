@@ -11,9 +11,10 @@ import pandas as pd
 from patchcert.claims.command import DEFAULT_STUDY, SYMBOLS, UNITS
 from patchcert.claims.measured import Results, survey
 from patchcert.claims.record import path_of, regenerating
-from patchcert.claims.targets import CERTIFICATES, TIMES, Target, is_counterpart, target
+from patchcert.claims.targets import CERTIFICATES, TIMES, Target, target
 from patchcert.provenance import read_json
 from patchcert.report.ledger import PER_CENT
+from patchcert.report.settings import is_counterpart
 from patchcert.study import facts as of_certificates
 from patchcert.study.facts import MASKED, REGION_TIMES, RUN, Config, Facts
 

@@ -14,8 +14,9 @@ import pandas as pd
 from patchcert import InputError
 from patchcert.claims.readings import Measures
 from patchcert.claims.status import COUNTERPART, NOT_REPRODUCIBLE, NOT_RUN, OF_OTHERS, status
-from patchcert.claims.targets import CERTIFICATES, QUOTED, TIMES, Target, is_counterpart, target
+from patchcert.claims.targets import CERTIFICATES, QUOTED, TIMES, Target, target
 from patchcert.provenance import read_json
+from patchcert.report.settings import is_counterpart
 from patchcert.study import facts as of_certificates
 from patchcert.study.facts import GRID, METRICS, REGION_TIMES, RUN_FACTS, Config, Facts
 

@@ -14,9 +14,10 @@ from typing import Any
 from patchcert import InputError, plugins
 from patchcert.claims.readings import Measures
 from patchcert.claims.status import COUNTERPART, status
-from patchcert.claims.targets import CERTIFICATES, Target, is_counterpart, target
+from patchcert.claims.targets import CERTIFICATES, Target, target
 from patchcert.models.names import split
 from patchcert.provenance import PACKAGE_FOLDER, code_digest, environment, file_sha256, read_json, settings_sha256
+from patchcert.report.settings import is_counterpart
 from patchcert.study.facts import CLAIMS, Config, Facts
 
 SCRIPTS = PACKAGE_FOLDER.parent / "scripts"

@@ -1,21 +1,20 @@
 """What of a study gives a number of the ledger: its certificates, and how the number is read from them; or why nothing does.
 
-A configuration with the published datasets is asked for the paper's own setting, every other one for the counterpart that the
-ledger names in its ``default_`` columns.
+Whose certificates these are says :mod:`patchcert.report.settings`, as it does for the reports.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from patchcert import InputError
 from patchcert.claims import readings
 from patchcert.claims.readings import Reading
 from patchcert.models.names import split
 from patchcert.report.ledger import ORDER_ONLY
 from patchcert.report.results import OUTPUTS
+from patchcert.report.settings import SMOOTHING, is_counterpart, setting_of
 from patchcert.study.facts import ANALYSED_BY, GRID, Config, Facts, facts_of
 
 QUOTED = "quoted from others"
@@ -53,9 +52,6 @@ ATTACKERS = {
 REGIONS = ("bagcert_conditions", "bagcert_patch_sizes", "bagcert_aspect_ratios", "defenses")
 """Analyses of region scorers that are trained as BagCert's main results are."""
 
-
-SMOOTHING = "mask_guided_randomized_smoothing"
-
 Fits = Callable[[Facts], bool]
 """Whether a certificate's facts have the setting of a number."""
 
@@ -86,7 +82,7 @@ def target(row: Mapping[str, Any], config: Config) -> Target | str:
     counterpart = is_counterpart(row, config)
     if reason := _without(row, counterpart):
         return reason
-    fits = _setting(row, config, counterpart)
+    fits = setting_of(row, config).fits
     if row["paper"] == "multilabel_patchcleanser":
         found = _multilabel(row, config, fits, counterpart)
     elif row["paper"] == SMOOTHING:
@@ -102,16 +98,6 @@ def target(row: Mapping[str, Any], config: Config) -> Target | str:
     return found
 
 
-def is_counterpart(row: Mapping[str, Any], config: Config) -> bool:
-    """Whether a study has no images of the number's dataset, and can only have a counterpart of it."""
-    return not any(_is_published(block, row["dataset"]) for block in config["datasets"].values())
-
-
-def _is_published(block: Mapping[str, Any], dataset: str) -> bool:
-    """Whether a dataset of a configuration is one of the papers, at any size; other images may have the same loader."""
-    return bool(block["loader"] == dataset and block["source"].startswith(dataset))
-
-
 def _without(row: Mapping[str, Any], counterpart: bool) -> str | None:
     """Why no study, or none of this kind, can have the number."""
     if counterpart:
@@ -123,51 +109,6 @@ def _without(row: Mapping[str, Any], counterpart: bool) -> str | None:
     if row["metric"] == "certified_gain" and row["paper"] == SMOOTHING:
         return DIFFERENCE
     return None
-
-
-def _setting(row: Mapping[str, Any], config: Config, counterpart: bool) -> Fits:
-    """Whether a certificate has the setting of a number; nothing is asked of what the number leaves open."""
-    model, training, patch = (row[f"default_{name}" if counterpart else name] for name in ("model", "training", "patch"))
-    if row["paper"] == SMOOTHING and not counterpart:
-        training = ""  # the study has one for each dataset
-    margin = config["trainings"].get(training, {}).get("margin")
-
-    def fits(facts: Facts) -> bool:
-        dataset = config["datasets"][facts["dataset"]]
-        if margin is None:
-            trained = facts["training"] == training
-        else:  # ImageNet's networks have a penalty more than CIFAR's of the same margin
-            trained = config["trainings"][facts["training"]].get("margin") == margin
-        return (
-            (counterpart or _is_published(dataset, row["dataset"]))
-            and model in ("", facts["model"])
-            and (not training or trained)
-            and row["mask_budget"] in ("", facts["budget"])
-            and (not patch or facts["patch"] in ([patch] if counterpart else patches_of(patch, dataset["image_size"])))
-        )
-
-    return fits
-
-
-def patches_of(published: str, image_size: Sequence[int]) -> list[str]:
-    """What a patch of the ledger is called in images of so many rows and columns; each rectangle where there are several.
-
-    Sides grow with the image, 5x5 of 32x32 to 35x35 of 224x224, and have to be whole numbers of pixels.
-    """
-    rows, columns = image_size
-    if found := re.search(r"\((\d+)x(\d+) of (\d+)x(\d+)\)", published):
-        height, width, of_rows, of_columns = map(int, found.groups())
-        if height * rows % of_rows or width * columns % of_columns:
-            return []
-        side = f"{height * rows // of_rows}x{width * columns // of_columns}"
-        return [f"2-of-{side}" if published.startswith("two patches") else side]
-    if found := re.fullmatch(r"any rectangle of (\d+) % \(of \d+x\d+\)", published):
-        return [f"area-{int(found[1]) * rows * columns // 100}"]
-    if found := re.fullmatch(r"any rectangle of (\d+) px \(of (\d+)x(\d+)\)", published):
-        if [int(found[2]), int(found[3])] != [rows, columns]:
-            return []
-        return [f"{side}x{int(found[1]) // side}" for side in range(1, rows + 1) if int(found[1]) % side == 0]
-    raise InputError(f"reports/claims.csv: patch {published!r}; write for example 2.4 % (5x5 of 32x32)")
 
 
 def _found(config: Config, analyses: Iterable[str], defense: str, fits: Fits) -> tuple[str, list[Facts]] | None:
@@ -194,8 +135,7 @@ def _double_masking(row: Mapping[str, Any], config: Config, fits: Fits) -> Targe
         return _of_one(found, readings.milliseconds(facts["patch"], facts["budget"], "double_masking"), TIMES)
     found = _found(config, [GRID, *config["analyses"]], "double_masking", fits)
     if found is None and is_counterpart(row, config):  # other shapes of a patch have fewer masks in a small study
-        shapes = _setting(dict(row) | {"mask_budget": ""}, config, counterpart=True)
-        found = _found(config, ["patch_shapes"], "double_masking", shapes)
+        found = _found(config, ["patch_shapes"], "double_masking", setting_of(row, config).under_any_masks().fits)
     if label := re.search(r"class (n\d{8})", row["column"]):
         return _of_one(found, readings.of_label(LABELS[label[1]]))
     if row["mask_budget"] and not row["patch"]:  # whatever patch the masks are made for

@@ -6,8 +6,12 @@ training's ``margin``, each NaN where there is none, and the ``output`` of the r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
+from patchcert.report.published import beside
 from patchcert.report.results import spoken
 
 PAPER = "bagcert"
@@ -53,17 +57,15 @@ def panel_name(frame: pd.DataFrame, dataset: str, patch: str) -> str:
     return f"{patch} px patch" if frame["dataset"].nunique() == 1 else f"{spoken(dataset)}, {patch} px patch"
 
 
-def published(ledger: pd.DataFrame, table: str, metric: str, model: str, training: str = "", patch: str = "") -> pd.DataFrame:
-    """The exact values of a table or section of the paper whose counterpart is this run.
+def published(ledger: pd.DataFrame, table: str, metric: str, run: Mapping[str, Any]) -> pd.DataFrame:
+    """The exact values of a table or section of the paper that belong beside a run.
 
     Args:
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         table: ``Table 1`` or ``Section 4``, for instance.
         metric: as the ledger names it.
-        model: of the default study, as are ``training`` and ``patch``, which are empty for what is the same for all of them.
-        training: as described.
-        patch: as described.
+        run: its ``FACTS``.
     """
-    wanted = {"paper": PAPER, "table": table, "metric": metric, "relation": "=", "default_model": model}
-    wanted |= {"default_training": training, "default_patch": patch}
-    return ledger[(ledger[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    wanted = {"paper": PAPER, "table": table, "metric": metric, "relation": "="}
+    wanted["defense"] = "derandomized_smoothing" if smoothing(run["model"]) else PAPER
+    return beside(ledger[(ledger[list(wanted)] == pd.Series(wanted)).all(axis=1)], run)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from patchcert.report.bagcert import LONG, STRONG, USUAL, smoothed, smoothing, spoken_smoothing
 from patchcert.report.marks import MARKERS, Line, averaged, with_intervals
-from patchcert.report.results import in_order
+from patchcert.report.results import in_order, spoken
 
 _SMOOTHED: dict[str, dict[str, Any]] = {
     "block": {"color": "0.1", "marker": "s", "linestyle": "--"},
@@ -65,12 +65,12 @@ def _shades(colour: Any, count: int) -> list[Any]:
 
 
 def draw_varied(
-    panels: Sequence[Axes], conditions: pd.DataFrame, places: Mapping[str, float], colours: Sequence[Any]
+    panels: NDArray[Any], conditions: pd.DataFrame, places: Mapping[str, float], colours: Sequence[Any]
 ) -> list[Line2D]:
     """Draw what condition 3.2 certifies against patches: receptive fields on the left, margins on the right, smoothing in both.
 
     Args:
-        panels: the left and the right one; their titles say what is held fixed.
+        panels: axes [D, 2], the left and the right ones of each dataset; their titles say what is held fixed.
         conditions: with patches among ``places``.
         places: where each patch is on the horizontal axis.
         colours: of the palette.
@@ -78,19 +78,23 @@ def draw_varied(
     Returns:
         What stands for the lines in a legend.
     """
-    fields = coloured(conditions, colours)
+    fields, datasets = coloured(conditions, colours), in_order(conditions["dataset"])
     baselines = [
         Line({"model": model}, spoken_smoothing(model), *(look(model, fields)[key] for key in ("color", "marker")))
         for model in in_order(smoothed(conditions)["model"])
     ]
-    handles = []
-    for panel, along in zip(panels, USUAL, strict=True):
-        lines, held = varied(conditions, along, fields)
-        for line in [*lines, *baselines]:
-            rows = averaged(line.of(conditions), "patch", STRONG)
-            rows = rows.assign(place=rows["patch"].map(places)).sort_values("place", kind="stable")
-            model = line.facts.get("model", "")
-            with_intervals(panel, rows["place"], rows, line, linestyle=look(model, fields)["linestyle"] if model else "-")
-        panel.set_title(f"BagCert with {held}", loc="left")
-        handles += [line.handle() for line in lines]
-    return handles + [line.handle(linestyle=look(line.facts["model"], fields)["linestyle"]) for line in baselines]
+    handles: dict[str, Line2D] = {}
+    for row, dataset in zip(panels, datasets, strict=True):
+        shown = conditions[conditions["dataset"] == dataset]
+        for panel, along in zip(row, USUAL, strict=True):
+            lines, held = varied(shown, along, fields)
+            for line in [*lines, *baselines]:
+                rows = averaged(line.of(shown), "patch", STRONG)
+                rows = rows.assign(place=rows["patch"].map(places)).sort_values("place", kind="stable")
+                model = line.facts.get("model", "")
+                with_intervals(panel, rows["place"], rows, line, linestyle=look(model, fields)["linestyle"] if model else "-")
+            of_dataset = f"{spoken(dataset)}: " if len(datasets) > 1 else ""
+            panel.set_title(f"{of_dataset}BagCert with {held}", loc="left")
+            handles |= {line.name: line.handle() for line in lines if line.name not in handles}
+    smoothing_handles = [line.handle(linestyle=look(line.facts["model"], fields)["linestyle"]) for line in baselines]
+    return [*handles.values(), *smoothing_handles]

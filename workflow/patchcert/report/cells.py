@@ -6,32 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from patchcert.report.ledger import counterparts
+from patchcert.report.published import accuracies, quoted
 from patchcert.report.results import spoken
-
-PAPERS = {
-    "patchcleanser": "PC",
-    "greedy_cutout": "GC",
-    "multilabel_patchcleanser": "ML",
-    "bagcert": "BC",
-    "mask_guided_randomized_smoothing": "MRS",
-}
 
 
 def with_published(results: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
-    """Results with the published counterparts of each row as text, ``77.8 (GC Table 1)`` for instance, or empty."""
-    masked = results["metric"] != "undefended_clean"
-    return results.assign(
-        published=[
-            _published(ledger, row.model, row.training, row.metric, (row.patch, row.budget) if has_masks else ("", ""))
-            for row, has_masks in zip(results.itertuples(), masked, strict=True)
-        ]
-    )
-
-
-def _published(ledger: pd.DataFrame, model: str, training: str, metric: str, masks: tuple[str, str]) -> str:
-    found = counterparts(ledger, model, training, metric, *masks)
-    return "; ".join(f"{row.published:.1f} ({PAPERS.get(row.paper, row.paper)} {row.table})" for row in found.itertuples())
+    """Results with the published values that belong beside each row as text, ``77.8 (GC Table 1)`` for instance, or empty."""
+    found = [accuracies(ledger, row, row["metric"]) for row in results.to_dict("records")]
+    return results.assign(published=["; ".join(quoted(values)) for values in found])
 
 
 def named(facts: dict[str, Any], results: pd.DataFrame) -> dict[str, Any]:

@@ -157,30 +157,6 @@ def _tolerance_faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
     ]
 
 
-def counterparts(
-    ledger: pd.DataFrame, model: str, training: str, metric: str, patch: str = "", budget: str = ""
-) -> pd.DataFrame:
-    """Published numbers whose counterpart in the default study is this model, training and metric.
-
-    They are measured accuracies, in per cent, of double masking, or of the undefended classifier where ``metric`` asks for it.
-    A value that one paper prints in several tables is returned once.
-
-    Args:
-        ledger: as :func:`read_ledger` gives it.
-        model: small model.
-        training: training of the default study.
-        metric: as in :data:`patchcert.report.results.METRICS`.
-        patch: size of our patch, ``5x5`` for instance; empty where there are no masks.
-        budget: mask budget, ``6x6`` for instance; empty where there are no masks.
-    """
-    wanted = {"default_model": model, "default_training": training, "metric": metric, "default_patch": patch}
-    wanted |= {"mask_budget": budget, "unit": PER_CENT, "relation": "="}
-    wanted["defense"] = "undefended" if metric == "undefended_clean" else "double_masking"
-    found = ledger[(ledger[list(wanted)] == pd.Series(wanted)).all(axis=1)]
-    # the last of them: PatchCleanser's Table 5 compares trainings, as the study does, and repeats what Table 2 says of one
-    return found.drop_duplicates(["paper", "published"], keep="last")
-
-
 def patch_side_percent(patch: str) -> float | None:
     """A square patch's side in per cent of a square image's side, 14.29 for ``2 % (32x32 of 224x224)`` for instance.
 

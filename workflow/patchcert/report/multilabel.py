@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from patchcert.report.cells import PAPERS
+from patchcert.report.published import PAPERS, beside
 from patchcert.report.results import spoken
 
 PAPER = "multilabel_patchcleanser"
@@ -28,18 +29,17 @@ def titles(runs: Sequence[pd.DataFrame]) -> list[str]:
     return [", ".join(spoken(str(value)) for value in row) for row in told.to_numpy()]
 
 
-def published(ledger: pd.DataFrame, table: str, row: str, run: pd.Series) -> dict[str, float]:
-    """The values of a row of the paper's table by their metrics, if the run is the counterpart of the paper's; else none.
+def published(ledger: pd.DataFrame, table: str, row: str, run: Mapping[Any, Any] | pd.Series) -> dict[str, float]:
+    """The values of a row of the paper's table by their metrics, if they belong beside the run; else none.
 
     Args:
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         table: ``Table I``, for instance.
         row: as the paper calls it.
-        run: anything with ``model`` and ``training``.
+        run: its ``FACTS``.
     """
     chosen = (ledger["paper"] == PAPER) & (ledger["table"] == table) & (ledger["row"] == row)
-    chosen &= (ledger["default_model"] == run["model"]) & (ledger["default_training"] == run["training"])
-    found = ledger[chosen]
+    found = beside(ledger[chosen], run)
     return dict(zip(found["metric"], found["published"], strict=True))
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from patchcert import InputError
 from patchcert.metrics import METRICS
 from patchcert.models.names import split
 from patchcert.provenance import read_json
 from patchcert.report.ledger import read_ledger
+from patchcert.report.settings import of_study
 
 FACTS = ["dataset", "model", "training", "seed", "patch", "budget"]
 SHARE = ["percent", "low", "high", "hits", "total"]
@@ -26,7 +28,9 @@ OUTPUTS = {"sigmoid": "sigmoid", "softmax": "softmax", "smoothing": "votes"}
 Paths = Sequence[str | Path]
 
 
-def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
+def frames(
+    files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]], study: Mapping[str, Any] | None = None
+) -> dict[str, pd.DataFrame]:
     """What a table or figure is made from, by name, and of it only what belongs to the certificates that it shows.
 
     Args:
@@ -36,6 +40,8 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
             its localisation under attacks), ``ledger``, and ``images`` (a certificate for each of the facts, then the image
             indexes).
         facts: ``FACTS`` and ``defense`` of each certificate that is shown, and whatever else tells it from the others.
+        study: what published numbers are matched by, as :func:`patchcert.report.settings.matched_by` gives it; needed for
+            ``ledger``, which is read as :func:`patchcert.report.settings.of_study` gives it.
     """
     shown = pd.DataFrame(facts)
     read: dict[str, Callable[[Paths], pd.DataFrame]] = {
@@ -53,10 +59,16 @@ def frames(files: Mapping[str, Paths], facts: Sequence[Mapping[str, Any]]) -> di
         "region_times": lambda paths: scorers(pd.concat([read_times(path) for path in paths], ignore_index=True)),
         **{name: partial(_multilabel, name, shown) for name in MULTILABEL},
         "training_times": lambda paths: pd.concat([read_times(path) for path in paths], ignore_index=True),
-        "ledger": lambda paths: read_ledger(paths[0]),
+        "ledger": lambda paths: _ledger(paths[0], study),
         "images": lambda paths: read_images(paths[: len(facts)], facts, paths[len(facts) :]),
     }
     return {name: read[name](paths) for name, paths in files.items()}
+
+
+def _ledger(path: str | Path, study: Mapping[str, Any] | None) -> pd.DataFrame:
+    if study is None:
+        raise InputError(f"study: nothing says what {path} is matched by; write what matched_by of a configuration gives")
+    return of_study(read_ledger(path), study)
 
 
 def read_results(path: str | Path) -> pd.DataFrame:

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from patchcert.report.published import beside
 from patchcert.report.results import FACTS, spoken
+from patchcert.report.settings import SMOOTHING
 from patchcert.report.terms import ONE_PLACE
 
-PAPER = "mask_guided_randomized_smoothing"
-COUNTERPART = "cifar10"
-"""The dataset whose published values stand beside ours where the paper has none of our own dataset."""
+PAPER = SMOOTHING
 
 UNDEFENDED, EMPIRICAL, ANSWERED, UNRESTRICTED, RESCUED = "undefended", "empirical", "answered", "unrestricted", "rescued"
 """Accuracies of the frame: without noise, under noise, with a radius above 0, and with one that any content needs, of all
@@ -103,24 +103,17 @@ def strength(steps: int) -> str:
     return "noise alone" if not steps else f"{steps} step{'s' if steps > 1 else ''}"
 
 
-def paper_dataset(ledger: pd.DataFrame, dataset: str) -> str:
-    """The dataset of the paper that stands beside ours: the same one, or :data:`COUNTERPART`."""
-    known = ledger.loc[ledger["paper"] == PAPER, "dataset"]
-    return dataset if (known == dataset).any() else COUNTERPART
-
-
 def published(ledger: pd.DataFrame, setting: Mapping[str, Any], *places: str) -> pd.DataFrame:
-    """The paper's R-accuracies of a dataset and patch that are no bounds, each once, with the ``radius`` they hold at.
+    """The paper's R-accuracies of a setting that are no bounds, each once, with the ``radius`` they hold at.
 
     Args:
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
-        setting: ``dataset`` and ``patch`` of ours.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
+        setting: ``dataset``, ``model``, ``training`` and ``patch`` of ours.
         places: where the mask is, of :data:`PLACES`; empty for the numbers of which the paper does not say it.
     """
     own = ledger[(ledger["paper"] == PAPER) & (ledger["defense"] == "mask_smoothing") & ledger["relation"].isin(["=", "~"])]
-    own = own[(own["dataset"] == paper_dataset(ledger, setting["dataset"]))]
-    own = own[own["patch"].str.contains(f"({setting['patch']} of", regex=False)]
+    own = beside(own[own["metric"].isin([ANSWERED, UNRESTRICTED])], setting)
     named = own["column"].str.extract(rf"\b({'|'.join(PLACES)})\b", expand=False).fillna("")
     radius = own["column"].str.extract(r"\b(\d+)-accuracy\b", expand=False).astype(float)
     own = own[named.isin(places)].assign(radius=radius).dropna(subset="radius")
-    return own[own["metric"].isin([ANSWERED, UNRESTRICTED])].drop_duplicates(["radius", "published"])
+    return own.drop_duplicates(["radius", "published"])

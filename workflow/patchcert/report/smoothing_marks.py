@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import offset_copy
 
 from patchcert.report.marks import averaged, diamond_handle, diamonds, errors, grey_handle, percent_axis
+from patchcert.report.published import of_whom
 from patchcert.report.smoothing import R_ACCURACY, UNRESTRICTED, Setting, curve, published
 from patchcert.report.style import WIDTH
 from patchcert.report.terms import ONE_PLACE, patch_area
@@ -84,13 +85,24 @@ def draw_published(axes: Axes, ledger: pd.DataFrame, facts: Mapping[str, Any], *
 
 def published_handles(stated: Sequence[pd.DataFrame]) -> list[Line2D]:
     """What stands in a legend for the paper's values, if there are any."""
-    return [diamond_handle("published, full-size network")] if any(map(len, stated)) else []
+    drawn = pd.concat(list(stated)) if any(map(len, stated)) else pd.DataFrame()
+    return [diamond_handle(f"published, {of_whom(drawn, 'full-size network')}")] if len(drawn) else []
 
 
 def any_content_handles(drawn: Sequence[bool]) -> list[Line2D]:
     """What stands in a legend for the points of :func:`draw_any_content`, if there are any."""
     label = f"certified against any content {ONE_PLACE}"
     return [grey_handle(label, marker="o", linestyle="none")] if any(drawn) else []
+
+
+def sigma_colours(radii: pd.DataFrame, colours: Sequence[Any]) -> dict[float, Any]:
+    """A colour of the palette for each standard deviation of the noise, in rising order."""
+    return dict(zip(sorted(radii["sigma"].unique()), colours, strict=False))
+
+
+def sigma_handles(looks: Mapping[float, Any]) -> list[Line2D]:
+    """What stands in a legend for the curves of each standard deviation."""
+    return [curve_handle(f"sigma {sigma:g}", colour) for sigma, colour in looks.items()]
 
 
 def curve_handle(name: str, colour: Any) -> Line2D:

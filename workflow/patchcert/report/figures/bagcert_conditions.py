@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from patchcert.report.bagcert import LONG, PAPER, STRONG, WEAK, means, panel_name, scorers, smoothed, spoken_smoothing
 from patchcert.report.bagcert_marks import coloured, darker, look
 from patchcert.report.marks import CERTIFIED, CLEAN, diamond_handle, diamonds, grey_handle, label_points, legend
-from patchcert.report.published import in_table, side_by_side
+from patchcert.report.published import dataset_beside, in_table, of_whom, patches_here, side_by_side
 from patchcert.report.results import in_order
 from patchcert.report.style import WIDTH, styled
 from patchcert.report.terms import ACCURACIES
@@ -26,11 +26,11 @@ def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any
     """Clean against certified accuracy by both conditions, joined for each run; colours are receptive fields, numbers M.
 
     Smoothing has markers of its own, hollow for condition 3.3 and filled for 3.2. Counterpart of BagCert, Figure 2; published
-    values are those that the text of section 4 gives for CIFAR-10 and a patch of the same size.
+    values are those that the text of section 4 gives for the same dataset, or else CIFAR-10, and a patch of the same size.
 
     Args:
         conditions: ``percent`` by run and ``metric``, as :mod:`patchcert.report.bagcert` describes them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     runs = means(conditions)
@@ -38,6 +38,7 @@ def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any
     with styled(style) as colours:
         figure, panels = plt.subplots(len(places), 1, figsize=(WIDTH, 4.2 * len(places) + 1.2), squeeze=False)
         fields = coloured(runs, colours)
+        theirs = {name: in_table(ledger, "Section 4", dataset_beside(ledger, name), paper=PAPER) for name in places["dataset"]}
         labels = []
         for panel, (dataset, patch) in zip(panels.flat, places.itertuples(index=False), strict=True):
             part = runs[(runs["dataset"] == dataset) & (runs["patch"] == patch)]
@@ -46,7 +47,7 @@ def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any
             own = scorers(part)
             points = list(zip(own["clean"], own[STRONG], own["margin"].map("{:g}".format), strict=True))
             others = [*zip(part["clean"], part[WEAK], strict=True), *smoothed(part)[["clean", STRONG]].to_numpy()]
-            stated = _published(ledger, patch)
+            stated = _published(theirs[dataset], dataset, patch)
             diamonds(panel, stated["defended_clean"], stated["certified"])
             points += [(row.defended_clean, row.certified, row.row) for row in stated.itertuples()]
             panel.set(xlabel=CLEAN, ylabel=CERTIFIED)
@@ -58,7 +59,7 @@ def draw(conditions: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any
         looks += [(spoken_smoothing(model), look(model, fields)) for model in in_order(smoothed(runs)["model"])]
         looks += [("certified by condition 3.2", MARKS[STRONG]), ("certified by condition 3.3", MARKS[WEAK])]
         handles = [grey_handle(name, **shown | {"linestyle": "none"}) for name, shown in looks]
-        legend(figure, [*handles, diamond_handle("published, CIFAR-10, full-size")])
+        legend(figure, [*handles, diamond_handle(f"published, {of_whom(pd.concat(theirs.values()), 'CIFAR-10, full-size')}")])
         for panel, points, others, shades in labels:
             label_points(panel, points, style["font_size"] - 1, others, shades)
     return figure
@@ -74,7 +75,6 @@ def _draw(axes: Axes, row: Any, shown: Mapping[str, Any]) -> None:
         axes.plot(row.clean, height, color=shown["color"], markerfacecolor=face, linestyle="none", zorder=3, **own)
 
 
-def _published(ledger: pd.DataFrame, patch: str) -> pd.DataFrame:
-    stated = in_table(ledger, "Section 4", "cifar10", paper=PAPER)
-    stated = stated[(stated["defense"] == "bagcert") & stated["patch"].str.contains(f"({patch} of 32x32)", regex=False)]
+def _published(stated: pd.DataFrame, dataset: str, patch: str) -> pd.DataFrame:
+    stated = stated[(stated["defense"] == "bagcert") & (patches_here(stated, dataset) == patch)]
     return side_by_side(stated, list(ACCURACIES)).dropna()

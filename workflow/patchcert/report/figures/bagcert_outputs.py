@@ -15,7 +15,7 @@ from patchcert import InputError
 from patchcert.report.bagcert import CLEAN, STRONG, scorers
 from patchcert.report.marks import CERTIFIED, MARKERS, Line, grey_handle, legend, percent_axis, with_intervals
 from patchcert.report.marks import CLEAN as CLEAN_LABEL
-from patchcert.report.results import in_order
+from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
 SETTING = ["dataset", "receptive_field", "margin", "patch"]
@@ -49,14 +49,16 @@ def draw(conditions: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
         figure, panels = plt.subplots(
             len(settings), 2, figsize=(WIDTH, 3.4 * len(settings) + 0.6), sharex=True, sharey=True, squeeze=False
         )
-        for row, ((_, field, margin, patch), rows) in zip(panels, settings, strict=True):
+        several = len({facts[0] for facts, _ in settings}) > 1
+        for row, ((dataset, field, margin, patch), rows) in zip(panels, settings, strict=True):
             for panel, metric, label in zip(row, (CLEAN, STRONG), (CLEAN_LABEL, CERTIFIED), strict=True):
                 for place, run in enumerate(runs):
                     shown = run.of(rows)
                     _seeds(panel, place, shown[shown["metric"] == metric].sort_values("seed"), run)
                 percent_axis(panel, "y", label)
                 panel.set_xticks(range(len(runs)), [run.name for run in runs])
-            row[0].set_title(f"receptive field {field:g} px, M = {margin:g}, {patch} px patch", loc="left")
+            of_dataset = f"{spoken(dataset)}: " if several else ""
+            row[0].set_title(f"{of_dataset}receptive field {field:g} px, M = {margin:g}, {patch} px patch", loc="left")
         panels[-1, 0].set_xlabel("output of the region scorer")
         panels[-1, 1].set_xlabel("output of the region scorer")
         mean = grey_handle("mean over the seeds", marker="none")

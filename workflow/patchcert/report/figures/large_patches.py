@@ -45,7 +45,7 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, image_sizes: Mapping[str, 
 
     Args:
         results: as :func:`patchcert.report.results.read_results` gives them, ``patch`` one square or rectangle.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         image_sizes: rows and columns of each dataset's images, pixels.
         style: the ``report`` block of the configuration.
     """

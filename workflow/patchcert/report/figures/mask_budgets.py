@@ -37,7 +37,7 @@ def draw(results: pd.DataFrame, times: pd.DataFrame, ledger: pd.DataFrame, style
     Args:
         results: as :func:`patchcert.report.results.read_results` gives them.
         times: one row a run and algorithm, with ``milliseconds`` and ``calls`` an image and the ``device``.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     results, doubly = double_masked(results), times[times["algorithm"] == "double_masking"]

@@ -40,7 +40,7 @@ def draw(reports: pd.DataFrame, results: pd.DataFrame, ledger: pd.DataFrame, sty
     Args:
         reports: one row a run and threshold, with the counts ``clean``, ``certified`` and ``total``.
         results: as :func:`patchcert.report.results.read_results` gives them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     results = double_masked(results)

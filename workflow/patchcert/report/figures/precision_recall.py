@@ -25,7 +25,7 @@ def draw(points: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -
 
     Args:
         points: as :func:`patchcert.report.results.read_multilabel` gives them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     runs = [run for _, run in points.groupby(["dataset", "model", "training", "seed"], sort=False)]

@@ -12,7 +12,6 @@ from patchcert.report.marks import averaged, grey_handle, legend
 from patchcert.report.smoothing import ATTACKED, EMPIRICAL, UNDEFENDED, settings_of
 from patchcert.report.smoothing_marks import (
     any_content_handles,
-    curve_handle,
     draw_any_content,
     draw_curve,
     draw_limits,
@@ -20,6 +19,8 @@ from patchcert.report.smoothing_marks import (
     panels_of,
     published_handles,
     radius_axes,
+    sigma_colours,
+    sigma_handles,
 )
 from patchcert.report.style import styled
 from patchcert.report.terms import patch_area
@@ -37,13 +38,13 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
         smoothing: shares by certificate and ``metric``, as :mod:`patchcert.report.smoothing` describes them; of the places,
             ``attacked`` is shown.
         radii: R-accuracies by certificate and radius, likewise.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     smoothing, radii = (frame[frame["place"] == ATTACKED] for frame in (smoothing, radii))
-    settings, sigmas = settings_of(radii, "sigma", "place"), sorted(radii["sigma"].unique())
+    settings = settings_of(radii, "sigma", "place")
     with styled(style) as colours:
-        looks = dict(zip(sigmas, colours, strict=False))
+        looks = sigma_colours(radii, colours)
         figure, panels = panels_of(settings, 1)
         stated, drawn = [], []
         for (panel,), setting in zip(panels, settings, strict=True):
@@ -62,7 +63,6 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
             stated.append(draw_published(panel, ledger, setting.facts, ATTACKED))
             panel.set_title(setting.name, loc="left")
             radius_axes(panel, curves, patch_area(setting.facts["patch"]))
-        handles = [curve_handle(f"sigma {sigma:g}", colour) for sigma, colour in looks.items()]
         levels = [grey_handle(name, linestyle=dashes) for name, dashes in LEVELS.values()]
-        legend(figure, [*handles, *levels, *any_content_handles(drawn), *published_handles(stated)])
+        legend(figure, [*sigma_handles(looks), *levels, *any_content_handles(drawn), *published_handles(stated)])
     return figure

@@ -33,7 +33,7 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
     Args:
         smoothing: shares by certificate and ``metric``, as :mod:`patchcert.report.smoothing` describes them.
         radii: R-accuracies by certificate and radius, likewise.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     settings, patches = settings_of(radii, "patch"), sorted(in_order(radii["patch"]), key=patch_area)

@@ -13,7 +13,6 @@ from patchcert.report.marks import legend
 from patchcert.report.smoothing import CENTER, settings_of
 from patchcert.report.smoothing_marks import (
     any_content_handles,
-    curve_handle,
     draw_any_content,
     draw_curve,
     draw_limits,
@@ -21,6 +20,8 @@ from patchcert.report.smoothing_marks import (
     panels_of,
     published_handles,
     radius_axes,
+    sigma_colours,
+    sigma_handles,
 )
 from patchcert.report.style import styled
 from patchcert.report.terms import patch_area
@@ -38,12 +39,12 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
     Args:
         smoothing: shares by certificate and ``metric``, as :mod:`patchcert.report.smoothing` describes them.
         radii: R-accuracies by certificate and radius, likewise.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
-    settings, sigmas = settings_of(radii, "sigma"), sorted(radii["sigma"].unique())
+    settings = settings_of(radii, "sigma")
     with styled(style) as colours:
-        looks = dict(zip(sigmas, colours, strict=False))
+        looks = sigma_colours(radii, colours)
         figure, panels = panels_of(settings, 2, 3.2)
         stated, drawn = [], []
         for (left, right), setting in zip(panels, settings, strict=True):
@@ -59,12 +60,11 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
             for panel in (left, right):
                 panel.set_title(setting.name, loc="left")
                 radius_axes(panel, curves, patch_area(setting.facts["patch"]))
-            left.set(xscale="log", xlim=(_SMALLEST * sigmas[0], 1.1 * curves["largest_radius"].max()))
+            left.set(xscale="log", xlim=(_SMALLEST * min(looks), 1.1 * curves["largest_radius"].max()))
             left.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             left.xaxis.set_major_formatter("{x:g}")
             left.xaxis.set_minor_locator(NullLocator())
             farthest = (curves["largest_radius"] / curves["sigma"]).max()
             right.set(xlim=(-0.02 * farthest, 1.05 * farthest), xlabel="radius / sigma")
-        handles = [curve_handle(f"sigma {sigma:g}", colour) for sigma, colour in looks.items()]
-        legend(figure, [*handles, *any_content_handles(drawn), *published_handles(stated)])
+        legend(figure, [*sigma_handles(looks), *any_content_handles(drawn), *published_handles(stated)])
     return figure

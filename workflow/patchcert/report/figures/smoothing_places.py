@@ -13,7 +13,6 @@ from patchcert.report.results import in_order
 from patchcert.report.smoothing import PLACES, settings_of
 from patchcert.report.smoothing_marks import (
     any_content_handles,
-    curve_handle,
     draw_any_content,
     draw_curve,
     draw_limits,
@@ -21,6 +20,8 @@ from patchcert.report.smoothing_marks import (
     panels_of,
     published_handles,
     radius_axes,
+    sigma_colours,
+    sigma_handles,
 )
 from patchcert.report.style import styled
 from patchcert.report.terms import patch_area
@@ -34,13 +35,12 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
     Args:
         smoothing: shares by certificate and ``metric``, as :mod:`patchcert.report.smoothing` describes them.
         radii: R-accuracies by certificate and radius, likewise.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     settings, places = settings_of(radii, "sigma", "place"), in_order(radii["place"])
-    sigmas = sorted(radii["sigma"].unique())
     with styled(style) as colours:
-        looks = dict(zip(sigmas, colours, strict=False))
+        looks = sigma_colours(radii, colours)
         figure, panels = panels_of(settings, len(places))
         stated, drawn = [], []
         for row, setting in zip(panels, settings, strict=True):
@@ -54,6 +54,5 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
                 stated.append(draw_published(panel, ledger, setting.facts, place))
                 panel.set_title("\n".join(filter(None, [setting.name, PLACES[place]])), loc="left")
                 radius_axes(panel, setting.of(radii), patch_area(setting.facts["patch"]))
-        handles = [curve_handle(f"sigma {sigma:g}", colour) for sigma, colour in looks.items()]
-        legend(figure, [*handles, *any_content_handles(drawn), *published_handles(stated)])
+        legend(figure, [*sigma_handles(looks), *any_content_handles(drawn), *published_handles(stated)])
     return figure

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from patchcert.report.ledger import counterparts
+from patchcert.report.published import COUNTERPART, accuracies, of_whom
 from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
@@ -21,12 +21,12 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) 
 
     Args:
         results: as :func:`patchcert.report.results.read_results` gives them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         style: the ``report`` block of the configuration.
     """
     certified = results[results["metric"] == "certified"]
     models, trainings = in_order(certified["model"]), in_order(certified["training"])
-    settings = [(facts, part) for facts, part in certified.groupby(["dataset", "patch", "budget"], sort=False)]
+    settings = [(setting, part) for setting, part in certified.groupby(["dataset", "patch", "budget"], sort=False)]
     made = {model: [name for name in trainings if name in set(part["training"])] for model, part in certified.groupby("model")}
     width = 0.8 / len(trainings)
 
@@ -40,6 +40,7 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) 
             len(settings), 1, figsize=(WIDTH, 2.6 * len(settings) + 0.6), sharex=True, sharey=True, squeeze=False
         )
         for panel, ((dataset, patch, budget), part) in zip(panels[:, 0], settings, strict=True):
+            facts = {"dataset": dataset, "patch": patch, "budget": budget}
             for number, training in enumerate(trainings):
                 places = np.array([place(group, model, training) for group, model in enumerate(models)])
                 shown = part[part["training"] == training]
@@ -51,7 +52,7 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) 
                     (centre, value)
                     for centre, model in zip(places, models, strict=True)
                     if model in shown["model"].to_numpy()
-                    for value in counterparts(ledger, model, training, "certified", patch, budget)["published"]
+                    for value in accuracies(ledger, facts | {"model": model, "training": training}, "certified")["published"]
                 ]
                 if published:
                     panel.scatter(
@@ -66,7 +67,7 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) 
         diamond = Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", markeredgecolor="black")
         figure.legend(
             [*handles, diamond],
-            [*labels, "published, CIFAR-10, full-size model"],
+            [*labels, f"published, {of_whom(ledger[ledger['dataset'] == COUNTERPART], 'CIFAR-10, full-size model')}"],
             loc="outside upper center",
             ncols=3,
             frameon=False,

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from patchcert.report.ledger import counterparts
 from patchcert.report.marks import MARKERS, time_axis
+from patchcert.report.published import COUNTERPART, accuracies, of_whom
 from patchcert.report.results import in_order, spoken
 from patchcert.report.style import WIDTH, styled
 
@@ -25,11 +25,12 @@ def draw(
     training_times: pd.DataFrame,
     style: Mapping[str, Any],
 ) -> Figure:
-    """Certified accuracy against passes of the search and against milliseconds of a step: a row of panels a mask budget.
+    """Certified accuracy against passes of the search and against milliseconds of a step: a row of panels a mask budget,
+    of each model on each dataset.
 
     Args:
         results: as :func:`patchcert.report.results.read_results` gives them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
         trainings: runs with ``extra_passes``, as :func:`patchcert.report.results.frames` gives them.
         training_times: as :func:`patchcert.report.results.read_times` gives them.
         style: the ``report`` block of the configuration.
@@ -40,20 +41,24 @@ def draw(
     points = certified.merge(passes, on=RUN).merge(times[[*RUN, "milliseconds"]], on=RUN)
     budgets, names = in_order(points["budget"]), in_order(points["training"])
     kinds = list(dict.fromkeys(_kind(name) for name in names))
+    runs = [(told, part) for told, part in points.groupby(["dataset", "model"], sort=False)]
+    shown = [(told, own, budget) for told, own in runs for budget in budgets]
     with styled(style) as colours:
         figure, panels = plt.subplots(
-            len(budgets), 2, figsize=(WIDTH, 3.1 * len(budgets) + 0.9), sharey=True, sharex="col", squeeze=False
+            len(shown), 2, figsize=(WIDTH, 3.1 * len(shown) + 0.9), sharey=True, sharex="col", squeeze=False
         )
-        for row, budget in zip(panels, budgets, strict=True):
+        for row, (told, own, budget) in zip(panels, shown, strict=True):
             for panel, cost in zip(row, ("extra_passes", "milliseconds"), strict=True):
                 for name in names:
-                    part = points[(points["budget"] == budget) & (points["training"] == name)]
+                    part = own[(own["budget"] == budget) & (own["training"] == name)]
+                    if part.empty:
+                        continue
                     number = kinds.index(_kind(name))
                     look = {"color": colours[number], "marker": _MARKS[_masks(name)]}
                     errors = [[part["percent"].mean() - part["low"].mean()], [part["high"].mean() - part["percent"].mean()]]
                     place, height = part[cost].mean(), part["percent"].mean()
                     panel.errorbar(place, height, errors, ecolor="0.7", elinewidth=0.8, markersize=6, linestyle="none", **look)
-                    found = counterparts(ledger, part["model"].iloc[0], name, "certified", part["patch"].iloc[0], budget)
+                    found = accuracies(ledger, part.iloc[0].to_dict(), "certified")
                     if cost == "extra_passes" and len(found):
                         panel.scatter(
                             place, found["published"].iloc[-1], s=26, facecolor="none", edgecolor=colours[number],
@@ -61,6 +66,8 @@ def draw(
                         )  # fmt: skip
             row[0].set_ylabel(f"{budget} masks: certified accuracy (%)")
             row[0].set_xscale("symlog", linthresh=4)
+            if len(runs) > 1:
+                row[0].set_title(", ".join(map(spoken, told)), loc="left")
         time_axis(panels[-1, 1], "training step (ms an image)")
         panels[-1, 0].set_xlabel("passes of the search for an image, each epoch")
         panels[-1, 0].set_xticks([0, 4, 17, 71, 666], ["0", "4", "17", "71", "666"])
@@ -71,7 +78,8 @@ def draw(
             handles.append(Line2D([], [], marker=_MARKS[masks], linestyle="none", color="0.3"))
             labels.append(_LABELS[masks])
         handles.append(Line2D([], [], marker="o", linestyle="none", markerfacecolor="none", markeredgecolor="0.3"))
-        labels.append("hollow: published, CIFAR-10, full-size model")
+        whose = of_whom(ledger[ledger["dataset"] == COUNTERPART], "CIFAR-10, full-size model")
+        labels.append(f"hollow: published, {whose}")
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return figure
 

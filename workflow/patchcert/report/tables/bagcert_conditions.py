@@ -25,7 +25,7 @@ def make(conditions: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, 
 
     Args:
         conditions: shares by run and ``metric``, as :mod:`patchcert.report.bagcert` describes them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
 
     Returns:
         The long table, with the metric ``gain`` of each run, and the compact one with ``percent [low, high]`` cells.
@@ -40,15 +40,14 @@ def make(conditions: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, 
         gained |= {"percent": strong["percent"] - weak["percent"], "hits": alone}
         rows.append(pd.concat([by_metric, pd.DataFrame([dict(strong) | {"metric": GAIN} | gained])]))
         stated = {
-            name: "; ".join(
-                quoted(published(ledger, "Section 4", PUBLISHED[metric], run["model"], run["training"], run["patch"]))
-            )
-            for metric, name in NAMES.items()
+            name: "; ".join(quoted(published(ledger, "Section 4", PUBLISHED[metric], run))) for metric, name in NAMES.items()
         }
         compact.append(
             named({fact: value for fact, value in run.items() if fact != "budget"}, conditions)
             | {f"{name}, %": cell(by_metric.loc[metric]) for metric, name in NAMES.items()}
             | {"gain of 3.2, points": cell(gained)}
-            | {f"published {name}, %": stated[name] for metric, name in NAMES.items() if metric != WEAK}
+            | {f"published {name}, %": text for name, text in stated.items()}
         )
-    return pd.concat(rows, ignore_index=True), pd.DataFrame(compact)
+    shown = pd.DataFrame(compact)
+    weak = f"published {NAMES[WEAK]}, %"  # which the paper has of one network alone
+    return pd.concat(rows, ignore_index=True), shown if shown[weak].any() else shown.drop(columns=weak)

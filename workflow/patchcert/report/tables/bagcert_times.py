@@ -21,7 +21,7 @@ def make(region_times: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame
     Args:
         region_times: a row a run and ``part``, ``forward`` or ``certificate``, with ``milliseconds`` an image, how many
             ``images`` were timed, the ``device``, and the network's ``parameters``.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
 
     Returns:
         The long table, with ``seconds`` for 10,000 images, and the compact one.
@@ -39,8 +39,8 @@ def make(region_times: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame
                 "forward passes, s": f"{seconds['forward']:.1f}",
                 "certificates, s": f"{seconds['certificate']:.2f}",
                 "together, s": f"{seconds.sum():.1f}",
-                "published together, s": "; ".join(quoted(published(ledger, "Table 1", "certification_time", run["model"]))),
-                "published parameters, millions": "; ".join(quoted(published(ledger, "Table 1", "parameters", run["model"]))),
+                "published together, s": "; ".join(quoted(published(ledger, "Table 1", "certification_time", run))),
+                "published parameters, millions": "; ".join(quoted(published(ledger, "Table 1", "parameters", run))),
                 "images timed": first["images"],
                 "device": first["device"],
             }

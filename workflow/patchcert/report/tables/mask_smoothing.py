@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from patchcert.report.cells import PAPERS, cell, named
-from patchcert.report.published import in_table, side_by_side
+from patchcert.report.cells import cell, named
+from patchcert.report.published import PAPERS, dataset_beside, in_table, side_by_side
 from patchcert.report.results import in_order
 from patchcert.report.smoothing import (
     ATTACKED,
@@ -16,7 +16,6 @@ from patchcert.report.smoothing import (
     PAPER,
     RESCUED,
     UNRESTRICTED,
-    paper_dataset,
 )
 from patchcert.report.terms import ONE_PLACE
 
@@ -35,7 +34,7 @@ def make(smoothing: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, p
     Args:
         smoothing: shares by certificate and ``metric``, as :mod:`patchcert.report.smoothing` describes them; of the places,
             ``clean`` and ``attacked`` are shown.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
 
     Returns:
         The long table, and the compact one with ``percent [low, high]`` cells.
@@ -58,7 +57,7 @@ def make(smoothing: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, p
             }
             | {"what is certified": ONE_ATTACK}
         )
-    for dataset in dict.fromkeys(paper_dataset(ledger, name) for name in in_order(table["dataset"])):
+    for dataset in dict.fromkeys(dataset_beside(ledger, name) for name in in_order(table["dataset"])):
         compact += _published(ledger, dataset)
     return table, pd.DataFrame(compact)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from patchcert.report.cells import cell, named, with_published
-from patchcert.report.published import in_table, quoted
+from patchcert.report.published import dataset_beside, in_table, patches_here, quoted
 from patchcert.report.results import FACTS, in_order
 from patchcert.report.terms import ACCURACIES
 
@@ -13,19 +13,19 @@ from patchcert.report.terms import ACCURACIES
 def make(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clean and certified accuracy by model and training, for each patch size; then the prior defenses' published values.
 
-    Counterpart of PatchCleanser, Table 2. A prior defense's values for CIFAR-10 stand in the published columns of the patch of
-    the same size; a defense with none for any of our patches is left out.
+    Counterpart of PatchCleanser, Table 2. A prior defense's values stand in the published columns of the patch of the same
+    size, those for the same datasets as ours, or else for CIFAR-10; a defense with none for any of our patches is left out.
 
     Args:
         results: as :func:`patchcert.report.results.read_results` gives them.
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        ledger: the study's, as :func:`patchcert.report.settings.of_study` gives it.
 
     Returns:
         The long table, our rows and then those of prior defenses, and the compact one with ``percent [low, high]`` cells.
     """
     ours = with_published(results[results["metric"].isin(ACCURACIES)], ledger)
     patches = in_order(ours["patch"])
-    prior = _prior(ledger, patches)
+    prior = _prior(ledger, ours)
     compact = []
     row_facts = [fact for fact in FACTS if fact != "patch"]
     for facts, part in ours.groupby(row_facts, sort=False):
@@ -34,9 +34,9 @@ def make(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.
             name = f"{found['patch']}: {{}}{ACCURACIES[found['metric']]}, %"
             row |= {name.format(""): cell(found), name.format("published "): found["published"]}
         compact.append(row)
-    for name, part in prior.groupby("model", sort=False):
+    for (dataset, name), part in prior.groupby(["dataset", "model"], sort=False):
         values = {f"{found.patch}: published {ACCURACIES[found.metric]}, %": found.published for found in part.itertuples()}
-        compact.append({"model": f"published: {name}"} | values)
+        compact.append(named({"dataset": dataset, "model": f"published: {name}"}, results) | values)
     facts_first = [key for key in compact[0] if ":" not in key]
     columns = [
         f"{patch}: {whose}{metric}, %" for patch in patches for whose in ("", "published ") for metric in ACCURACIES.values()
@@ -46,10 +46,12 @@ def make(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     return pd.concat([ours, prior], ignore_index=True), pd.DataFrame(compact, columns=[*facts_first, *columns])
 
 
-def _prior(ledger: pd.DataFrame, patches: list[str]) -> pd.DataFrame:
-    """Published CIFAR-10 values of defenses other than double masking, for patches of our sizes."""
-    values = in_table(ledger, "Table 2", "cifar10")
-    sizes = values["patch"].str.extract(r"\((\d+x\d+) of", expand=False)
-    values = values.assign(patch=sizes, model=values["name"], published=quoted(values))
-    chosen = (values["defense"] != "double_masking") & sizes.isin(patches)
-    return values.loc[chosen, ["dataset", "model", "patch", "metric", "published"]]
+def _prior(ledger: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
+    """Published values of defenses other than double masking, for our datasets and patches of our sizes."""
+    found = []
+    for dataset, part in ours.groupby("dataset", sort=False):
+        values = in_table(ledger, "Table 2", dataset_beside(ledger, str(dataset)))
+        values = values[values["defense"] != "double_masking"]
+        values = values.assign(model=values["name"], patch=patches_here(values, str(dataset)), published=quoted(values))
+        found.append(values.loc[values["patch"].isin(part["patch"]), ["dataset", "model", "patch", "metric", "published"]])
+    return pd.concat(found, ignore_index=True).drop_duplicates()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from patchcert.report.cells import cell, with_published
-from patchcert.report.results import in_order, spoken
+from patchcert.report.cells import cell, named, with_published
+from patchcert.report.results import in_order
 
 RUN = ["dataset", "model", "training"]
 
@@ -27,9 +27,9 @@ def make(
     table = shown.merge(costs, on=RUN, how="left")
     finest = in_order(table["budget"])[-1]
     compact = []
-    for (_, model, training), part in table.groupby(RUN, sort=False):
+    for facts, part in table.groupby(RUN, sort=False):
         first = part.iloc[0]
-        row = {"model": spoken(model), "training": spoken(training)}
+        row = named(dict(zip(RUN, facts, strict=True)), table)
         row |= {
             "epochs": f"{first['epochs']:.0f}",
             "passes of the search, an image and epoch": f"{first['extra_passes']:g}",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from patchcert.report.cells import with_published
-from patchcert.report.results import in_order, spoken
+from patchcert.report.cells import named, with_published
+from patchcert.report.results import in_order
 
 
 def make(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -21,11 +21,9 @@ def make(results: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     spread = shown.groupby(facts, sort=False)["percent"].agg(mean="mean", deviation="std", seeds="count").reset_index()
     table = with_published(spread, ledger)
     compact = []
-    for (_, model, training, patch), part in table.groupby(["dataset", "model", "training", "patch"], sort=False):
-        row = {"model": spoken(model), "training": spoken(training)}
-        if table["patch"].nunique() > 1:
-            row["patch"] = patch
-        row["seeds"] = f"{part['seeds'].min()}"
+    run = ["dataset", "model", "training", "patch"]
+    for told, part in table.groupby(run, sort=False):
+        row = named(dict(zip(run, told, strict=True)), table) | {"seeds": f"{part['seeds'].min()}"}
         for budget in in_order(table["budget"]):
             for metric, name in (("defended_clean", "clean"), ("certified", "certified")):
                 found = part[(part["budget"] == budget) & (part["metric"] == metric)].iloc[0]

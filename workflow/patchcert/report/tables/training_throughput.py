@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from patchcert.report.results import spoken
+from patchcert.report.cells import named
 
 
 def make(training_times: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -15,8 +15,7 @@ def make(training_times: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     compact = [
         {
-            "model": spoken(row.model),
-            "training": spoken(row.training),
+            **named({"dataset": row.dataset, "model": row.model, "training": row.training}, training_times),
             "passes of the search": f"{row.passes:g}",
             "search, ms an image": f"{row.search_ms:.2f}",
             "step, ms an image": f"{row.step_ms:.2f}",
