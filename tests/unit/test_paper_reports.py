@@ -224,7 +224,7 @@ def test_figures_of_several_datasets_have_rows_of_panels() -> None:
     titles = [panel.get_title(loc="left") for panel in figure("strategy_costs").axes if panel.get_title(loc="left")]
     blocks = 1 + len(PAPER["analyses"]["strategies"]["also"])
     assert len(titles) == 2 * len(set(titles)) == 2 * blocks
-    assert "svhn, vit base patch16 224.augreg in21k ft in1k" in titles
+    assert "svhn, vit_base_patch16_224.augreg_in21k_ft_in1k" in titles
     prior = [panel.get_title(loc="left") for panel in figure("prior_defenses").axes if panel.get_visible()]
     assert prior == [
         *("published,\nImageNet, 2 % patch", "imagenet,\n23x23 px", "imagenet,\n32x32 px", "imagenet,\n39x39 px"),

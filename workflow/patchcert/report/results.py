@@ -188,5 +188,5 @@ def in_order(values: pd.Series) -> list[str]:
 
 
 def spoken(name: str) -> str:
-    """A name for readers: ``greedy_cutout_6x6`` as ``greedy cutout 6x6``."""
-    return name.replace("_", " ")
+    """A name for readers: ``greedy_cutout_6x6`` as ``greedy cutout 6x6``, and those of timm, with their dot, unchanged."""
+    return name if "." in name else name.replace("_", " ")

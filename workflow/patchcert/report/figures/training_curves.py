@@ -31,7 +31,7 @@ def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
     several = logs["dataset"].nunique() > 1
     logs = logs.assign(
         panel=[
-            f"{dataset}: {spoken(model)}" if several else spoken(model)
+            _titled(dataset, model) if several else spoken(model)
             for dataset, model in zip(logs["dataset"], logs["model"], strict=True)
         ],
         quality=100 * logs[[name for name in QUALITIES if name in logs]].bfill(axis=1).iloc[:, 0],
@@ -60,3 +60,9 @@ def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
         }
         figure.legend(list(labelled.values()), list(labelled), loc="outside upper center", ncols=3, frameon=False)
     return figure
+
+
+def _titled(dataset: str, model: str) -> str:
+    """A panel's title; timm's names are as long as a panel is wide."""
+    between = "\n" if "." in model else " "
+    return f"{dataset}:{between}{spoken(model)}"
