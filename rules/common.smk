@@ -772,7 +772,7 @@ def table_facts(wildcards):
 
 def study_of(item):
     """What tells which published numbers belong beside the results of this configuration, where a table or figure has any."""
-    return matched_by(config) if "ledger" in item["reads"] else {}
+    return matched_by(config, {fact["training"] for fact in facts_shown(item)}) if "ledger" in item["reads"] else {}
 
 
 def table_study(wildcards):

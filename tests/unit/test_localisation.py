@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -325,10 +328,23 @@ def test_what_is_far_from_a_block_does_not_matter_to_telea(size: tuple[int, int]
         assert np.array_equal(blocks, copy[:, top:bottom, left:right].transpose(1, 2, 0))
 
 
-def test_several_processes_restore_what_one_does(tmp_path: Path) -> None:
+def test_several_threads_restore_what_one_does(tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 12, 12), dtype=np.uint8)
     alone, shared = (
         [np.array(each) for each in restored(images, (4, 4), tmp_path / str(workers), workers)] for workers in (1, 2)
     )
     assert all(np.array_equal(*pair) for pair in zip(alone, shared, strict=True))
+
+
+def test_several_threads_restore_in_a_script_that_nobody_may_run_twice(tmp_path: Path) -> None:
+    """An adapter is such a script; processes of a pool would begin with running it."""
+    pytest.importorskip("cv2")
+    once = tmp_path / "once"
+    script = tmp_path / "adapter.py"
+    script.write_text(
+        "import numpy as np\nfrom pathlib import Path\nfrom patchcert.inpainting import restored\n"
+        f"Path({str(once)!r}).mkdir()\nimages = np.zeros((3, 3, 8, 8), dtype=np.uint8)\n"
+        f"assert len(list(restored(images, (4, 4), Path({str(tmp_path)!r}), 2))) == 3\n"
+    )
+    subprocess.run([sys.executable, script], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})

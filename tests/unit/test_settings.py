@@ -111,8 +111,16 @@ def test_masks_may_be_left_open_of_counterparts_alone(paper) -> None:
 @pytest.mark.parametrize("study", ["study", "paper"])
 def test_reports_are_told_all_that_numbers_are_matched_by(shipped, study) -> None:
     config = configured(study)
-    assert list(matched_by(config)) == ["datasets", "trainings"]
-    pd.testing.assert_frame_equal(of_study(shipped, matched_by(config)), of_study(shipped, config))
+    shown = set(config["trainings"])
+    assert list(matched_by(config, shown)) == ["datasets", "trainings"]
+    pd.testing.assert_frame_equal(of_study(shipped, matched_by(config, shown)), of_study(shipped, config))
+
+
+def test_reports_of_trainings_without_a_margin_are_told_none(shipped, paper) -> None:
+    found, whole = (of_study(shipped, study) for study in (matched_by(paper, {"plain"}), paper))
+    assert matched_by(paper, {"plain"})["trainings"] == {}
+    others = ~shipped["training"].str.startswith("margin")
+    pd.testing.assert_frame_equal(found[others], whole[others])
 
 
 @pytest.mark.parametrize(

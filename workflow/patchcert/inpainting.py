@@ -1,7 +1,7 @@
 """Images with a block restored from what surrounds it, for every position of the block: Telea's fast marching, by OpenCV.
 
 Only the restored blocks are kept, since the rest of each copy is the image; and they are kept on disk, since they depend on no
-classifier. Nothing here imports torch, so that worker processes start fast.
+classifier.
 
 Source: Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9, 2004, as
 mask-guided randomized smoothing uses it (section 3.2).
@@ -12,9 +12,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def restored_blocks(pixels: NDArray[np.uint8], block: Size) -> NDArray[np.uint8]
 
 
 def restored(images: NDArray[np.uint8], block: Size, cache: Path, workers: int = 1) -> Iterator[NDArray[np.uint8]]:
-    """The restored blocks of one image after the other, from the cache or made anew by several processes.
+    """The restored blocks of one image after the other, from the cache or made anew by several threads.
 
     A file of the cache is named by a digest of the image, the block and OpenCV's version, and appears whole or not at all. It
     takes P * rows * columns * 3 bytes: 59 kB for a block of 5x5 in 32x32 pixels, 114 MB for 32x32 in 224x224.
@@ -69,7 +68,7 @@ def restored(images: NDArray[np.uint8], block: Size, cache: Path, workers: int =
         images: uint8 [N, 3, H, W].
         block: rows and columns, pixels.
         cache: folder of the files.
-        workers: processes that make what is not there yet; 1 makes it in this one.
+        workers: threads that make what is not there yet.
 
     Returns:
         For each image uint8 [P, rows, columns, 3] as :func:`restored_blocks` gives it, mapped from the file.
@@ -88,13 +87,8 @@ def restored(images: NDArray[np.uint8], block: Size, cache: Path, workers: int =
 
 
 def _restored(images: NDArray[np.uint8], block: Size, files: list[Path], workers: int) -> Iterator[NDArray[np.uint8]]:
-    if workers == 1:
-        for image, file in zip(images, files, strict=True):
-            _store(image, block, file)
-            yield _read(file, block, images.shape[2:])
-        return
-    # spawned, because a process that has used torch or a GPU must not be forked
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # threads, since OpenCV lets go of Python's lock; processes would run the adapter's file again, which Snakemake's jobs are
+    with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[Path, Future[None]]] = deque()
         for image, file in zip(images, files, strict=True):
             waiting.append((file, pool.submit(_store, image, block, file)))

@@ -41,7 +41,7 @@ def label_maps(
         block: rows and columns, pixels.
         cache: folder of restored blocks, see :func:`patchcert.inpainting.restored`.
         normalisation: how the model wants its images.
-        workers: processes that restore blocks.
+        workers: threads that restore blocks.
         device: a torch device.
         batch_size: copies a forward pass; by default a size that suits the device.
 

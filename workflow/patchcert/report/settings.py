@@ -8,7 +8,7 @@ and what the reports print beside it are found by this one rule.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from patchcert import InputError
@@ -63,15 +63,20 @@ class Setting(NamedTuple):
         return self._replace(budget="") if self.counterpart else self
 
 
-def matched_by(config: Config) -> dict[str, Any]:
-    """The parts of a configuration that numbers are matched by, and no more, so that no other change draws a report anew."""
+def matched_by(config: Config, shown: Collection[str]) -> dict[str, Any]:
+    """The parts of a configuration that numbers are matched by, and no more, so that no other change draws a report anew.
+
+    Args:
+        config: a configuration as :func:`patchcert.study.config.complete` gives it.
+        shown: trainings of the certificates that the numbers are to stand beside; where none of them is for a margin M, no
+            margin is told.
+    """
     datasets = {
         name: {key: block[key] for key in ("loader", "source", "image_size")} for name, block in config["datasets"].items()
     }
-    return {
-        "datasets": datasets,
-        "trainings": {name: {"margin": block.get("margin")} for name, block in config["trainings"].items()},
-    }
+    margins = {name: block.get("margin") for name, block in config["trainings"].items()}
+    told = any(margins[training] is not None for training in shown)
+    return {"datasets": datasets, "trainings": {name: {"margin": margin} for name, margin in margins.items()} if told else {}}
 
 
 def is_counterpart(row: Mapping[str, Any], config: Config) -> bool:

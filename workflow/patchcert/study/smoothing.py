@@ -156,7 +156,7 @@ def restore_images(
         output: npz file of a :class:`Restored`.
         source: digest of the images.
         cache: folder of restored blocks.
-        workers: processes that restore.
+        workers: threads that restore.
         batch_size: copies a forward pass; None takes what suits the device.
     """
     model, normalise = task.classifier.load(), registry.normalisation(task.classifier.model)
