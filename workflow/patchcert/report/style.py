@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from patchcert.provenance import whole_file
@@ -19,6 +21,9 @@ COLOURS = 24
 
 WIDTH = 7.2
 """Width of a figure, inches."""
+
+CHARACTERS = 90
+"""How many fit into that width above panels."""
 
 
 @contextmanager
@@ -37,6 +42,14 @@ def styled(style: Mapping[str, Any]) -> Iterator[list[Any]]:
     with mpl.rc_context(), sns.axes_style("whitegrid"), mpl.rc_context(settings):
         mpl.use("agg")
         yield sns.color_palette(style["palette"], n_colors=COLOURS)
+
+
+def entitle(panel: Axes, *parts: str) -> None:
+    """Give a panel a title of some parts, each on lines of its own, which are no longer than the panel is wide."""
+    grid = panel.get_gridspec()
+    width = CHARACTERS // (grid.ncols if grid else 1)
+    lines = [line for part in parts for line in textwrap.wrap(part, width, break_on_hyphens=False)]
+    panel.set_title("\n".join(lines), loc="left")
 
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:

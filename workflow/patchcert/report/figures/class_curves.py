@@ -13,7 +13,7 @@ from patchcert.report.figures.precision_recall import curve, settings_handles
 from patchcert.report.marks import legend, percent_axis
 from patchcert.report.multilabel import NAMES, ROWS, titles
 from patchcert.report.results import in_order
-from patchcert.report.style import WIDTH, styled
+from patchcert.report.style import WIDTH, entitle, styled
 
 
 def draw(class_points: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
@@ -38,6 +38,6 @@ def draw(class_points: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
                 percent_axis(panel, "x", "recall (%)")
                 percent_axis(panel, "y", "precision (%)")
                 panel.label_outer()
-                panel.set_title("\n".join(filter(None, [title, f"{which} class, number {number}"])), loc="left")
+                entitle(panel, title, f"{which} class, number {number}")
         legend(figure, settings_handles(colours, {setting: NAMES[setting] for setting in ROWS}))
     return figure

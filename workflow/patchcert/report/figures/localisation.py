@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from patchcert.report.marks import Line, averaged, legend, percent_axis, with_intervals
 from patchcert.report.smoothing import OUTCOMES, settings_of, strength
 from patchcert.report.smoothing_marks import panels_of
-from patchcert.report.style import styled
+from patchcert.report.style import entitle, styled
 
 COLOURS = {"covered": "#0072b2", "elsewhere": "#e69f00", "undisturbed": "0.85", "ambiguous": "0.55"}
 """Of the outcomes: what may be certified, what is not although there is a mask, and greys for no mask."""
@@ -34,7 +34,7 @@ def draw(localisation: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
         figure, panels = panels_of(settings, 1)
         for (panel,), setting in zip(panels, settings, strict=True):
             _bars(panel, setting.of(localisation))
-            panel.set_title(setting.name, loc="left")
+            entitle(panel, setting.name)
             percent_axis(panel, "y", "attacked images (%)")
         bars = [Patch(color=COLOURS[name], label=said) for name, said in OUTCOMES.items()]
         legend(figure, [*bars, _SUCCESS.handle()])

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from patchcert.report.marks import legend, percent_axis
 from patchcert.report.multilabel import NAMES, ROWS, published, titles
-from patchcert.report.style import WIDTH, styled
+from patchcert.report.style import WIDTH, entitle, styled
 
 DASHES: dict[str, Any] = {"undefended": "-", "defended": "-", "certified": "-", "located": "--"}
 
@@ -47,7 +47,7 @@ def draw(points: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) -
             percent_axis(panel, "x", "recall (%)")
             percent_axis(panel, "y", "precision (%)")
             panel.label_outer()
-            panel.set_title(title, loc="left")
+            entitle(panel, title)
         handles = settings_handles(colours, NAMES)
         handles.append(Line2D([], [], marker="o", linestyle="none", color="0.3", label=f"threshold {points['at'].iloc[0]:g}"))
         if diamonds:

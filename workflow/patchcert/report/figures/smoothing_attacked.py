@@ -22,7 +22,7 @@ from patchcert.report.smoothing_marks import (
     sigma_colours,
     sigma_handles,
 )
-from patchcert.report.style import styled
+from patchcert.report.style import entitle, styled
 from patchcert.report.terms import patch_area
 
 LEVELS = {EMPIRICAL: ("smoothed answer right", "--"), UNDEFENDED: ("right without the defense", ":")}
@@ -61,7 +61,7 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
             (level,) = averaged(shares, "place", UNDEFENDED)["percent"]
             panel.axhline(level, color="0.25", linestyle=LEVELS[UNDEFENDED][1], linewidth=1.3)
             stated.append(draw_published(panel, ledger, setting.facts, ATTACKED))
-            panel.set_title(setting.name, loc="left")
+            entitle(panel, setting.name)
             radius_axes(panel, curves, patch_area(setting.facts["patch"]))
         levels = [grey_handle(name, linestyle=dashes) for name, dashes in LEVELS.values()]
         legend(figure, [*sigma_handles(looks), *levels, *any_content_handles(drawn), *published_handles(stated)])

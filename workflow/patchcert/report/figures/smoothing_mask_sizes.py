@@ -21,7 +21,7 @@ from patchcert.report.smoothing_marks import (
     published_handles,
     radius_axes,
 )
-from patchcert.report.style import styled
+from patchcert.report.style import entitle, styled
 from patchcert.report.terms import patch_area
 
 
@@ -52,7 +52,7 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
                     found = draw_published(panel, ledger, setting.facts | {"patch": patch}, CENTER, "")
                     points += [(row.radius, row.published, f"published, {patch}") for row in found.itertuples()]
                     stated.append(found)
-            panel.set_title(setting.name, loc="left")
+            entitle(panel, setting.name)
             radius_axes(panel, curves, *(radius for radius, *_ in points))
             labels.append((panel, points))
         handles = [curve_handle(f"{patch} px (any content: R > {norms[patch]:.1f})", colour) for patch, colour in looks.items()]

@@ -23,7 +23,7 @@ from patchcert.report.smoothing_marks import (
     sigma_colours,
     sigma_handles,
 )
-from patchcert.report.style import styled
+from patchcert.report.style import entitle, styled
 from patchcert.report.terms import patch_area
 
 _SMALLEST = 0.1
@@ -58,7 +58,7 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
                         drawn.append(draw_any_content(panel, [(points, colour)], scale))
             stated.append(draw_published(left, ledger, setting.facts, CENTER, ""))
             for panel in (left, right):
-                panel.set_title(setting.name, loc="left")
+                entitle(panel, setting.name)
                 radius_axes(panel, curves, patch_area(setting.facts["patch"]))
             left.set(xscale="log", xlim=(_SMALLEST * min(looks), 1.1 * curves["largest_radius"].max()))
             left.xaxis.set_major_locator(LogLocator(subs=(1, 3)))

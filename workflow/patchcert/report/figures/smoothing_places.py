@@ -23,7 +23,7 @@ from patchcert.report.smoothing_marks import (
     sigma_colours,
     sigma_handles,
 )
-from patchcert.report.style import styled
+from patchcert.report.style import entitle, styled
 from patchcert.report.terms import patch_area
 
 
@@ -52,7 +52,7 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, ledger: pd.DataFrame, sty
                         draw_curve(panel, curves[curves["sigma"] == sigma], colour)
                 drawn.append(draw_any_content(panel, [(shares[shares["sigma"] == sigma], looks[sigma]) for sigma in looks]))
                 stated.append(draw_published(panel, ledger, setting.facts, place))
-                panel.set_title("\n".join(filter(None, [setting.name, PLACES[place]])), loc="left")
+                entitle(panel, setting.name, PLACES[place])
                 radius_axes(panel, setting.of(radii), patch_area(setting.facts["patch"]))
         legend(figure, [*sigma_handles(looks), *any_content_handles(drawn), *published_handles(stated)])
     return figure

@@ -19,7 +19,7 @@ from patchcert.report.smoothing_marks import (
     panels_of,
     radius_axes,
 )
-from patchcert.report.style import styled
+from patchcert.report.style import entitle, styled
 from patchcert.report.terms import patch_area
 
 
@@ -45,7 +45,7 @@ def draw(smoothing: pd.DataFrame, radii: pd.DataFrame, style: Mapping[str, Any])
                     if (curves["noise_sides"] == sides).any():
                         draw_curve(panel, curves[curves["noise_sides"] == sides], colour)
                 drawn.append(draw_any_content(panel, [(shares[shares["noise_sides"] == each], looks[each]) for each in looks]))
-                panel.set_title("\n".join(filter(None, [setting.name, f"{patch} px mask"])), loc="left")
+                entitle(panel, setting.name, f"{patch} px mask")
                 radius_axes(panel, setting.of(radii))
         handles = [curve_handle(f"trained on {sides} px", colour) for sides, colour in looks.items()]
         legend(figure, [*handles, *any_content_handles(drawn)])

@@ -62,7 +62,8 @@ def draw(results: pd.DataFrame, ledger: pd.DataFrame, style: Mapping[str, Any]) 
             panel.set_ylabel("certified accuracy (%)")
             panel.set_ylim(0, 100)
             panel.grid(axis="x", visible=False)
-        panels[-1, 0].set_xticks(range(len(models)), [spoken(model) for model in models])
+        # timm's names are wider than a group of bars
+        panels[-1, 0].set_xticks(range(len(models)), [spoken(model).replace(".", "\n.") for model in models])
         handles, labels = panels[0, 0].get_legend_handles_labels()
         diamond = Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", markeredgecolor="black")
         figure.legend(

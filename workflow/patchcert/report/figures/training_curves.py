@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from patchcert.report.results import in_order, spoken
-from patchcert.report.style import WIDTH, styled
+from patchcert.report.style import WIDTH, entitle, styled
 
 QUALITIES = {
     "calibration_masked_accuracy": "accuracy",
@@ -31,7 +31,7 @@ def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
     several = logs["dataset"].nunique() > 1
     logs = logs.assign(
         panel=[
-            _titled(dataset, model) if several else spoken(model)
+            f"{dataset}: {spoken(model)}" if several else spoken(model)
             for dataset, model in zip(logs["dataset"], logs["model"], strict=True)
         ],
         quality=100 * logs[[name for name in QUALITIES if name in logs]].bfill(axis=1).iloc[:, 0],
@@ -52,7 +52,7 @@ def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
                     best = int(curve["best_epoch"].iloc[0])
                     panel.plot(curve["epoch"] + 1, quality, color=colours[number], label=spoken(training), linewidth=1.2)
                     panel.plot(best + 1, quality[best], "o", color=colours[number], markersize=4)
-            panel.set_title(model, loc="left")
+            entitle(panel, model)
         figure.supxlabel("epoch", fontsize=style["font_size"])
         figure.supylabel(f"calibration {' or '.join(told)} under the strategy's masks (%)", fontsize=style["font_size"])
         labelled = {
@@ -60,9 +60,3 @@ def draw(logs: pd.DataFrame, style: Mapping[str, Any]) -> Figure:
         }
         figure.legend(list(labelled.values()), list(labelled), loc="outside upper center", ncols=3, frameon=False)
     return figure
-
-
-def _titled(dataset: str, model: str) -> str:
-    """A panel's title; timm's names are as long as a panel is wide."""
-    between = "\n" if "." in model else " "
-    return f"{dataset}:{between}{spoken(model)}"
