@@ -22,7 +22,7 @@ COLOURS = 24
 WIDTH = 7.2
 """Width of a figure, inches."""
 
-CHARACTERS = 90
+CHARACTERS = 84
 """How many fit into that width above panels."""
 
 
