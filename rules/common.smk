@@ -13,7 +13,7 @@ from patchcert.provenance import code_digest, file_sha256, settings_sha256
 from patchcert.report.settings import SAME, is_counterpart, matched_by, told
 from patchcert.report.terms import ONE_PLACE_NOTE
 from patchcert.study import facts as of_certificates
-from patchcert.study.config import complete, products, settings_of
+from patchcert.study.config import complete, configuration, products, settings_of
 from patchcert.study.facts import (
     ANALYSED_BY,
     CLAIMS,
@@ -938,16 +938,21 @@ def shown_items(target=None):
     return [items[name] for items in (TABLES, FIGURES) for name in made(items, target)]
 
 
+def timed_files(target=None):
+    """Files of the times that the tables and figures of a target show, or of the bare snakemake."""
+    inputs = [report_inputs(item) for item in shown_items(target)]
+    return list(dict.fromkeys(path for files in inputs for kind in TIMED for path in files.get(kind, [])))
+
+
 @cache
 def ledger_page_inputs():
     """What the bare snakemake measures and shows, and the study that is held beside this one."""
-    items = [report_inputs(item) for item in shown_items()]
     return {
         "ledger": LEDGER,
         "template": "workflow/patchcert/claims/page.html",
         "other": f"config/{'study' if config['study'] == 'paper' else 'paper'}.yaml",
         "metrics": evaluations(),
-        "times": list(dict.fromkeys(path for files in items for kind in TIMED for path in files.get(kind, []))),
+        "times": timed_files(),
         "tables": expand(rules.table.output.csv, table=made(TABLES)),
     }
 
@@ -962,13 +967,7 @@ def ledger_page_beside(wildcards):
     targets = list(config["targets"])
     analyses = [analysis for target in targets for analysis in parts_of(target)]
     own = [path for analysis in analyses for path in metrics_of(analysis).values()]
-    own += [
-        path
-        for target in targets
-        for item in shown_items(target)
-        for kind in TIMED
-        for path in report_inputs(item).get(kind, [])
-    ]
+    own += [path for target in targets for path in timed_files(target)]
     own += expand(rules.table.output.csv, table=[name for target in targets for name in made(TABLES, target)])
     own += map(str, Path(RESULTS, "claims").glob("*.json"))
     folders = configuration_beside()["directories"]
@@ -982,13 +981,10 @@ def ledger_page_beside(wildcards):
 @cache
 def configuration_beside():
     """The study that is held beside this one on the page of the ledger."""
-    import yaml
-
-    path = ledger_page_inputs()["other"]
     try:
-        return complete(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        return configuration(ledger_page_inputs()["other"])
     except InputError as error:
-        raise WorkflowError(f"{path}: {error}") from None
+        raise WorkflowError(str(error)) from None
 
 
 def ledger_page_settings(wildcards):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,7 +14,7 @@ from workflow_study import ROOT, Study, fresh_copy
 from patchcert.datasets.sources import TIMM, read_sources
 
 from . import small_networks
-from .published import DATASETS, REGISTRY, publish, registry, republished, timm_weights, tresnet_checkpoint
+from .published import DATASETS, REGISTRY, publish, publish_weights, registry, timm_weights, tresnet_checkpoint
 
 PAPER: dict[str, Any] = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
 FEW = {"train": None, "calibration": 3, "test": 3}
@@ -63,13 +64,11 @@ def miniature(folder: Path, server: Path, address: str) -> Study:
                 entries, _ = publish(name, server, address)
             elif entries[0].file.endswith(WEIGHTS):
                 (entry,) = entries
-                path = server / entry.name / entry.version / entry.file
-                path.parent.mkdir(parents=True)
                 if entry.version == TIMM:
-                    timm_weights(path, name)
+                    write = partial(timm_weights, name=name)
                 else:
-                    tresnet_checkpoint(path, PAPER["datasets"]["coco"]["classes"])
-                entries = [republished(entry, path, address)]
+                    write = partial(tresnet_checkpoint, classes=PAPER["datasets"]["coco"]["classes"])
+                entries = [publish_weights(entry, server, address, write)]
             rows += entries
     (study.folder / "config/sources.csv").write_text(registry(rows))
     (study.folder / "small.yaml").write_text(yaml.safe_dump(SMALL | {"mirror": address}))

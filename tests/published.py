@@ -340,6 +340,14 @@ def publish(name: str, folder: Path, address: str) -> tuple[list[Source], list[K
     return [republished(entry, place / entry.file, address) for entry in entries], images
 
 
+def publish_weights(entry: Source, folder: Path, address: str, write: Callable[[Path], object]) -> Source:
+    """Write a checkpoint where a server of ``folder`` at ``address`` finds it; its registry entry."""
+    path = folder / entry.name / entry.version / entry.file
+    path.parent.mkdir(parents=True)
+    write(path)
+    return republished(entry, path, address)
+
+
 def republished(entry: Source, path: Path, address: str) -> Source:
     """A registry entry with the digest, by the same algorithm, the size and, if it has one, the address of another file."""
     manual = entry.origin.startswith("manual:")

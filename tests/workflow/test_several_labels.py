@@ -16,7 +16,7 @@ from workflow_study import ROOT
 
 from patchcert.datasets.sources import read_sources
 
-from ..published import publish, registry, republished, serving, timm_weights, tresnet_checkpoint
+from ..published import publish, publish_weights, registry, serving, timm_weights, tresnet_checkpoint
 
 pytestmark = pytest.mark.workflow
 
@@ -60,11 +60,7 @@ def study(fresh):
         for name in DATASETS:
             sources[name], _ = publish(name, server, address)
         for name, write in writers.items():
-            (entry,) = sources[name]
-            path = server / entry.name / entry.version / entry.file
-            path.parent.mkdir(parents=True)
-            write(path)
-            sources[name] = [republished(entry, path, address)]
+            sources[name] = [publish_weights(*sources[name], server, address, write)]
         with (fresh.folder / "config/sources.csv").open("w") as stream:
             stream.write(registry([entry for rows in sources.values() for entry in rows]))
         (fresh.folder / "small.yaml").write_text(yaml.safe_dump(small_patches(SMALL)))

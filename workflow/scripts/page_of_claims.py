@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchcert.claims.command import configuration
 from patchcert.claims.entries import commands, entries
 from patchcert.claims.measured import Results
 from patchcert.claims.page import page
 from patchcert.provenance import whole_file
 from patchcert.report.ledger import read_ledger
 from patchcert.study.adapter import job
+from patchcert.study.config import configuration
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake

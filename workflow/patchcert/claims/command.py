@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from patchcert import InputError
 from patchcert.claims.measured import Results, row_of, survey
@@ -18,7 +17,7 @@ from patchcert.claims.targets import Target, target
 from patchcert.provenance import read_json
 from patchcert.report.ledger import read_ledger
 from patchcert.report.settings import is_counterpart
-from patchcert.study.config import complete
+from patchcert.study.config import configuration
 
 LEDGER, DEFAULT_STUDY = "reports/claims.csv", "config/study.yaml"
 FILTERS = ("paper", "table", "defense", "status")
@@ -148,18 +147,3 @@ def _studies(config_file: str | Path, root: str | Path) -> tuple[Results, Result
     config, default = configuration(config_file, root), Path(root, DEFAULT_STUDY)
     beside = configuration(DEFAULT_STUDY, root) if default.is_file() and config["study"] != "default" else None
     return Results(config, root), Results(beside, root) if beside else None
-
-
-def configuration(path: str | Path, root: str | Path = ".") -> dict[str, Any]:
-    """A completed configuration.
-
-    Raises:
-        InputError: the file is none; the message names it.
-    """
-    try:
-        parsed = yaml.safe_load(Path(root, path).read_text(encoding="utf-8"))
-        if not isinstance(parsed, dict):
-            raise InputError("not a configuration; write for example --config config/paper.yaml")
-        return complete(parsed)
-    except (yaml.YAMLError, InputError) as error:
-        raise InputError(f"{path}: {error}") from None

@@ -53,7 +53,8 @@ def entries(ledger: pd.DataFrame, paper: Results, counterparts: Results) -> list
 
 
 def _entry(row: dict[Any, Any], paper: Results, counterparts: Results) -> dict[str, Any]:
-    stored = _record(row, paper)
+    records = [_record(row, results) for results in (paper, counterparts)]
+    stored = records[0]
     if stored and math.isnan(row["measured"]):  # regenerated alone
         row |= {key: stored[key] for key in ("measured", "difference", "status")}
     unit, tolerance = row["unit"], row["tolerance"]
@@ -68,7 +69,7 @@ def _entry(row: dict[Any, Any], paper: Results, counterparts: Results) -> dict[s
         "conditions": {name.replace("_", " "): row[name] for name in CONDITIONS if row[name]},
         "tolerance": f"{tolerated}: {row['tolerance_reason']}",
         "dagger": row["defense"] == "mask_smoothing" and row["metric"] in AT_ONE_PLACE,
-        "studies": [_of_study(row, results) for results in (paper, counterparts)],
+        "studies": [_of_study(row, *each) for each in zip((paper, counterparts), records, strict=True)],
     }
 
 
@@ -101,7 +102,7 @@ def _signed(number: float | None, unit: str) -> str:
     return text and f"{'-' if number is not None and number < 0 else '+'}{text}"
 
 
-def _of_study(row: Mapping[Any, Any], results: Results) -> dict[str, Any]:
+def _of_study(row: Mapping[Any, Any], results: Results, stored: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a study has of a number and how to have it, or only why it cannot have it."""
     config, found = results.config, target(row, results.config)
     told: dict[str, Any] = {"counterpart": is_counterpart(row, config)}
@@ -112,7 +113,7 @@ def _of_study(row: Mapping[Any, Any], results: Results) -> dict[str, Any]:
     return told | {
         "certificates": list(dict.fromkeys(f"{folder}/{file_of(found.kind, facts)}" for facts in found.facts)),
         "read": value.files if value else [],
-        "record": _provenance(path, _record(row, results)),
+        "record": _provenance(path, stored),
     }
 
 

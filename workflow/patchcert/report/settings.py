@@ -75,8 +75,8 @@ def matched_by(config: Config, shown: Collection[str]) -> dict[str, Any]:
         name: {key: block[key] for key in ("loader", "source", "image_size")} for name, block in config["datasets"].items()
     }
     margins = {name: block.get("margin") for name, block in config["trainings"].items()}
-    told = any(margins[training] is not None for training in shown)
-    return {"datasets": datasets, "trainings": {name: {"margin": margin} for name, margin in margins.items()} if told else {}}
+    needed = any(margins[training] is not None for training in shown)
+    return {"datasets": datasets, "trainings": {name: {"margin": margin} for name, margin in margins.items()} if needed else {}}
 
 
 def is_counterpart(row: Mapping[str, Any], config: Config) -> bool:

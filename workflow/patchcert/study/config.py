@@ -91,6 +91,21 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     return ordered
 
 
+def configuration(path: str | Path, root: str | Path = ".") -> dict[str, Any]:
+    """A configuration from its file, completed.
+
+    Raises:
+        InputError: the file is none; the message names it.
+    """
+    try:
+        parsed = yaml.safe_load(Path(root, path).read_text(encoding="utf-8"))
+        if not isinstance(parsed, dict):
+            raise InputError("not a configuration; write for example --config config/paper.yaml")
+        return complete(parsed)
+    except (yaml.YAMLError, InputError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def products(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The blocks of lists whose products an analysis is: its own lists, and those with what each entry of ``also`` replaces."""
     own = {key: value for key, value in analysis.items() if key != "also"}
