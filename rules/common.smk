@@ -23,6 +23,7 @@ from patchcert.study.facts import (
     METRICS,
     NO_MASKS,
     REGION_TIMES,
+    TRAINING_TIMES,
     RUN,
     TIMES,
     in_order,
@@ -46,7 +47,7 @@ except InputError as error:
 NAME = r"[a-z0-9][a-z0-9_]*"
 DATA, CHECKPOINTS, RESULTS, REPORTS = (config["directories"][name] for name in ("data", "checkpoints", "results", "reports"))
 METRICS_FILE = f"{RESULTS}/{METRICS}"
-TIMED = ("times", "region_times")
+TIMED = ("times", "region_times", "training_times")
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 SCRATCH, CACHE = f"{RESULTS}/.scratch", f"{RESULTS}/.cache"
 
@@ -461,8 +462,8 @@ TABLES = {
         "analysis": "bagcert_times",
     },
     "training_throughput": {
-        "caption": "What a training step costs: time for each image, split into the search for masks and the step on the masked copies, and their sum as a ratio to what the step and as many forward passes alone would take.",
-        "reads": ["training_times"],
+        "caption": "What a training step costs: time for each image, split into the search for masks and the step on the masked copies, and their sum as a ratio to what the step and as many forward passes alone would take. Published are the passes of Tables 3 and A1 of the Greedy Cutout paper, GC.",
+        "reads": ["training_times", "ledger"],
         "analysis": "strategies",
     },
     "mask_smoothing": {
@@ -894,11 +895,12 @@ def claim_target(wildcards):
 
 
 def claim_files(wildcards):
-    """The files of each certificate of a number, or of the times of its run."""
+    """The files of each certificate of a number, or of the times of its run or its training."""
     of_kind = {
         "certificates": lambda facts: certificates_of([facts]),
         "times": lambda facts: every(rules.time_inference.output[0], [facts]),
         "region_times": lambda facts: every(rules.time_regions.output[0], [facts]),
+        "training_times": lambda facts: every(rules.time_training.output[0], [facts]),
     }
     found = claim_target(wildcards)
     return [of_kind[found.kind](facts) for facts in found.facts]
@@ -908,11 +910,12 @@ def claim_upstream(wildcards):
     """What the certificates of a number were made from: one file may be for several of them."""
     found = claim_target(wildcards)
     located = [located_files(facts) for facts in found.facts if facts.get("place")]
+    trained = [] if found.kind == "training_times" else found.facts
     return {
         "predictions": gathered_of(found.facts) if found.kind == "certificates" else [],
         "located": list(dict.fromkeys(path for paths in located for path in paths.values())),
-        "weights": every(rules.train.output.weights, found.facts),
-        "records": every(rules.train.output.record, found.facts),
+        "weights": every(rules.train.output.weights, trained),
+        "records": every(rules.train.output.record, trained),
         "indexes": every(rules.prepare.output.index, found.facts),
     }
 
@@ -971,8 +974,8 @@ def ledger_page_beside(wildcards):
     own += expand(rules.table.output.csv, table=[name for target in targets for name in made(TABLES, target)])
     own += map(str, Path(RESULTS, "claims").glob("*.json"))
     folders = configuration_beside()["directories"]
-    kinds = ("metrics/**/*.json", "times/**/*.json", "region_times/**/*.json", "claims/*.json")
-    others = [path for kind in kinds for path in Path(folders["results"]).glob(kind)]
+    kinds = ("metrics/**", *(f"{kind}/**" for kind in TIMED), "claims")
+    others = [path for kind in kinds for path in Path(folders["results"]).glob(f"{kind}/*.json")]
     others += Path(folders["reports"]).glob("tables/*.csv")
     there = sorted({*own, *map(str, others)} - asked)
     return {path: file_sha256(path) for path in there if Path(path).is_file()}

@@ -37,7 +37,7 @@ rule time_training:
         index=rules.prepare.output.index,
         pixels=PIXELS,
     output:
-        f"{RESULTS}/training_times/{{dataset}}/{{model}}.json",
+        f"{RESULTS}/{TRAINING_TIMES}",
     log:
         f"{LOGS}/time_training/{{dataset}}/{{model}}.log",
     benchmark:

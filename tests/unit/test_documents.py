@@ -35,7 +35,7 @@ def test_the_readme_counts_the_rows_of_the_ledger():
     with (ROOT / "reports/claims.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     readme, ledger = (ROOT / "README.md").read_text(), Counter((row["paper"], row["table"]) for row in rows)
-    counted = re.findall(r"^\| ([\w -]+) \| (\d+) \| ((?:[\w. ]+: \d+(?:, )?)+) \|$", readme, re.MULTILINE)
+    counted = re.findall(r"^\| ([\w -]+) \| (\d+) \| ((?:[\w. -]+: \d+(?:, )?)+) \|$", readme, re.MULTILINE)
     found = {
         (re.sub("[ -]", "_", paper.lower().replace("multi-label", "multilabel")), *part.rsplit(": ", 1))
         for paper, _, parts in counted

@@ -313,6 +313,7 @@ def test_the_shipped_ledger_reads_and_its_papers_have_a_short_name() -> None:
     shipped = read_ledger(SHIPPED_LEDGER)
     assert set(shipped["paper"]) <= set(PAPERS)
     masked = shipped["defense"].isin(["double_masking", "minority_reports", "multilabel"])
+    masked &= shipped["metric"] != "search_passes"  # for whatever masks
     assert (shipped["mask_budget"] != "")[masked].all()
     assert shipped.loc[~masked, "mask_budget"].eq("").all()
 

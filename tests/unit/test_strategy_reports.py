@@ -112,10 +112,14 @@ def test_the_table_of_seeds_has_mean_and_spread(ledger: pd.DataFrame) -> None:
     assert one["6x6: certified, %"].tolist() == ["10.0"]
 
 
-def test_the_table_of_times_keeps_what_was_measured(read: dict[str, pd.DataFrame]) -> None:
-    table, compact = training_throughput.make(read["training_times"])
+def test_the_table_of_times_keeps_what_was_measured(ledger: pd.DataFrame, read: dict[str, pd.DataFrame]) -> None:
+    table, compact = training_throughput.make(read["training_times"], ledger)
     assert table["device"].eq("some processor").all()
     assert compact["times step and passes alone"].eq("1.05").all()
+    passes = compact.set_index("training")[["passes of the search", "published passes"]].T.to_dict("list")
+    assert passes["greedy cutout 6x6"] == ["71", "71 (GC Table 3)"]
+    assert passes["greedy cutout multisize"] == ["26", "26 (GC Table 3)"]
+    assert passes["random cutout"] == ["0", ""]
 
 
 def said(analyses: dict[str, dict[str, pd.DataFrame]]) -> dict[str, tuple[str, str]]:
@@ -190,7 +194,7 @@ def test_several_datasets_are_told_apart(results: pd.DataFrame, ledger: pd.DataF
     twice = pd.concat([results.assign(dataset=name) for name in names], ignore_index=True)
     costs = {name: pd.concat([frame.assign(dataset=each) for each in names], ignore_index=True) for name, frame in read.items()}
     tables = [strategies.make(twice, ledger, **costs), training_seeds.make(twice, ledger)]
-    tables.append(training_throughput.make(costs["training_times"]))
+    tables.append(training_throughput.make(costs["training_times"], ledger))
     for _, compact in tables:
         assert compact["dataset"].value_counts().to_dict() == dict.fromkeys(names, len(compact) // 2)
     figure = strategy_costs.draw(twice, ledger, **costs, style=STYLE)

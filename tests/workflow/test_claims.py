@@ -35,7 +35,7 @@ def patchcert(study: Study, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize(
     ("config", "folder", "count"),
-    [("config/paper.yaml", "build/paper/results", 745), ("config/study.yaml", "results", 167)],
+    [("config/paper.yaml", "build/paper/results", 790), ("config/study.yaml", "results", 193)],
 )
 def test_every_number_is_planned_from_jobs_of_the_study(tmp_path: Path, config: str, folder: str, count: int) -> None:
     study = fresh_copy(tmp_path / "study")

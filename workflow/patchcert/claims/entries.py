@@ -11,12 +11,11 @@ import pandas as pd
 from patchcert.claims.command import DEFAULT_STUDY, SYMBOLS, UNITS
 from patchcert.claims.measured import Results, survey
 from patchcert.claims.record import path_of, regenerating
-from patchcert.claims.targets import CERTIFICATES, TIMES, Target, target
+from patchcert.claims.targets import CERTIFICATES, FILES, Target, target
 from patchcert.provenance import read_json
 from patchcert.report.ledger import PER_CENT
 from patchcert.report.settings import is_counterpart
-from patchcert.study import facts as of_certificates
-from patchcert.study.facts import MASKED, REGION_TIMES, RUN, Config, Facts
+from patchcert.study.facts import MASKED, RUN, Config, Facts
 
 CONDITIONS = ("defense", "metric", "dataset", "model", "training", "patch", "mask_budget")
 CERTIFICATE_FILES = {
@@ -118,10 +117,10 @@ def _of_study(row: Mapping[Any, Any], results: Results, stored: Mapping[str, Any
 
 
 def file_of(kind: str, facts: Facts) -> str:
-    """The file of a certificate, or of the times of its run, under the folder of results."""
+    """The file of a certificate, or of times, under the folder of results."""
     if kind == CERTIFICATES:
         return CERTIFICATE_FILES.get(facts["defense"], MASKING_FILE).format(**facts)
-    return (of_certificates.TIMES if kind == TIMES else REGION_TIMES).format(**facts)
+    return FILES[kind].format(**facts)
 
 
 def _record(row: Mapping[Any, Any], results: Results) -> dict[str, Any] | None:

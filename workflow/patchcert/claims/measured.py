@@ -14,11 +14,10 @@ import pandas as pd
 from patchcert import InputError
 from patchcert.claims.readings import Measures
 from patchcert.claims.status import COUNTERPART, NOT_REPRODUCIBLE, NOT_RUN, OF_OTHERS, status
-from patchcert.claims.targets import CERTIFICATES, QUOTED, TIMES, Target, target
+from patchcert.claims.targets import CERTIFICATES, FILES, QUOTED, REGION_TIMES, TIMES, TRAINING_TIMES, Target, target
 from patchcert.provenance import read_json
 from patchcert.report.settings import is_counterpart
-from patchcert.study import facts as of_certificates
-from patchcert.study.facts import GRID, METRICS, REGION_TIMES, RUN_FACTS, Config, Facts
+from patchcert.study.facts import GRID, METRICS, RUN_FACTS, Config, Facts
 
 CELLS = {
     "multilabel_overall": "points",
@@ -27,9 +26,11 @@ CELLS = {
     "multilabel_classes": "classes",
     "inference_times": "rows",
     "bagcert_times": "rows",
+    "training_throughput": "rows",
 }
 """Tables of the report whose rows are the rows of a table of measures, by that table's name; the others have shares."""
-TIMED = ("inference_times", "bagcert_times")
+TIMED = {TIMES: "inference_times", REGION_TIMES: "bagcert_times", TRAINING_TIMES: "training_throughput"}
+"""Tables of the report by the kind of target whose measures they have; the others are of certificates."""
 TOLD = (*RUN_FACTS, "patch", "budget", "place", "sigma")
 """Facts by which tables of the report tell certificates apart."""
 
@@ -72,8 +73,7 @@ class Results:
     def _stored(self, kind: str, facts: Facts) -> tuple[Measures, str] | None:
         results = self.config["directories"]["results"]
         if kind != CERTIFICATES:
-            pattern = of_certificates.TIMES if kind == TIMES else REGION_TIMES
-            path = f"{results}/{pattern.format(**facts)}"
+            path = f"{results}/{FILES[kind].format(**facts)}"
             return (facts | stored, path) if (stored := self._read(path)) else None
         for analysis in (GRID, *self.config["analyses"]):
             path = f"{results}/{METRICS.format(analysis=analysis, defense=facts['defense'])}"
@@ -103,16 +103,17 @@ class Results:
         found = {}
         for path in sorted(folder.glob("*.csv")):
             table = pd.read_csv(path)
-            if {*RUN_FACTS} <= {*table} and (path.stem in CELLS or "metric" in table):
+            timed = path.stem in TIMED.values()
+            if timed or ({*RUN_FACTS} <= {*table} and (path.stem in CELLS or "metric" in table)):
                 # what tells the rows of times apart is no fact of theirs
-                told = [fact for fact in (RUN_FACTS if path.stem in TIMED else TOLD) if fact in table]
+                told = [fact for fact in (RUN_FACTS if timed else TOLD) if fact in table]
                 found[path.stem] = told, dict(iter(table.groupby(told)))
         return found
 
 
 def _tells(name: str, kind: str) -> bool:
-    """Whether a table of the report is of certificates, or else of times."""
-    return (name in TIMED) != (kind == CERTIFICATES)
+    """Whether a table of the report has measures of a kind of target."""
+    return name not in TIMED.values() if kind == CERTIFICATES else name == TIMED[kind]
 
 
 def _measures_of_table(name: str, rows: pd.DataFrame) -> dict[str, Any]:

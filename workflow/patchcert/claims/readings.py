@@ -28,9 +28,29 @@ def share(metric: str, combine: Callable[[Sequence[float]], float] = fmean) -> R
     return lambda measured: combine([each[metric]["percent"] for each in measured])
 
 
-def gain(metric: str, other: str) -> Reading:
-    """The points by which one accuracy is above another, on average over the certificates."""
-    return lambda measured: fmean(each[metric]["percent"] - each[other]["percent"] for each in measured)
+def gain(metric: str, other: str, combine: Callable[[Sequence[float]], float] = fmean) -> Reading:
+    """The points by which one accuracy is above another, on average over the certificates, or as else combined."""
+    return lambda measured: combine([each[metric]["percent"] - each[other]["percent"] for each in measured])
+
+
+def difference(larger: Reading, smaller: Reading) -> Reading:
+    """How far one number is above another, in their unit."""
+    return lambda measured: larger(measured) - smaller(measured)
+
+
+def portion(part: Reading, whole: Reading) -> Reading:
+    """One number in per cent of another; NaN where that is 0."""
+
+    def read(measured: Sequence[Measures]) -> float:
+        of = whole(measured)
+        return 100 * part(measured) / of if of else math.nan
+
+    return read
+
+
+def largest(found: Sequence[Reading]) -> Reading:
+    """The largest of several numbers."""
+    return lambda measured: max(read(measured) for read in found)
 
 
 def chance_level(metric: str) -> Reading:
@@ -46,6 +66,19 @@ def of_label(label: int) -> Reading:
 def largest_radius(measured: Sequence[Measures]) -> float:
     """The radius of samples that all agree, in standard deviations of the noise."""
     return fmean(each["largest_radius"] / each["sigma"] for each in measured)
+
+
+def tolerated_noise(sigma: float) -> Reading:
+    """The strongest noise under which certificates are no fewer than under that of the training, in multiples of it.
+
+    They are no fewer where their interval reaches the share that the noise of the training, ``sigma``, has.
+    """
+
+    def read(measured: Sequence[Measures]) -> float:
+        shares = {each["sigma"]: each["unrestricted"] for each in measured}
+        return max(float(each) / sigma for each, share in shares.items() if share["high"] >= shares[sigma]["percent"])
+
+    return read
 
 
 def cell(table: str, column: str, unit: str, **row: Any) -> Reading:
@@ -112,6 +145,18 @@ def milliseconds(patch: str, budget: str, algorithm: str) -> Reading:
         if not times:
             raise KeyError(algorithm)
         return fmean(times)
+
+    return read
+
+
+def passes(training: str) -> Reading:
+    """The forward passes that a training strategy takes to choose the masks of an image."""
+
+    def read(measured: Sequence[Measures]) -> float:
+        taken = [row["passes"] for each in measured for row in each["rows"] if row["training"] == training]
+        if not taken:
+            raise KeyError(training)
+        return fmean(taken)
 
     return read
 

@@ -14,7 +14,7 @@ from typing import Any
 from patchcert import InputError, plugins
 from patchcert.claims.readings import Measures
 from patchcert.claims.status import COUNTERPART, status
-from patchcert.claims.targets import CERTIFICATES, Target, target
+from patchcert.claims.targets import CERTIFICATES, REGION_TIMES, TIMES, TRAINING_TIMES, Target, target
 from patchcert.models.names import split
 from patchcert.provenance import PACKAGE_FOLDER, code_digest, environment, file_sha256, read_json, settings_sha256
 from patchcert.report.settings import is_counterpart
@@ -32,7 +32,7 @@ ADAPTERS = {
 }
 """What makes the certificates of a defense, where it is not masked predictions."""
 MASKED = ("predict.py", "gather_predictions.py", "certify.py")
-TIMING = {"times": "time_inference.py", "region_times": "time_regions.py"}
+TIMING = {TIMES: "time_inference.py", REGION_TIMES: "time_regions.py", TRAINING_TIMES: "time_training.py"}
 WITHOUT_EFFECT = ("patch_sizes", "mask_budgets", "attack_strengths")
 """Keys of a defense that say which certificates there are, and nothing of each."""
 
@@ -77,12 +77,12 @@ def code_of(found: Target, config: Config) -> dict[str, list[str]]:
         chosen = {"prepare.py": [f"patchcert.datasets.loaders.{config['datasets'][facts['dataset']]['loader']}"]}
         name: str | None = facts["training"]
         while name:
-            chosen.setdefault("train.py", [*network]).append(
-                f"patchcert.training.strategies.{config['trainings'][name]['strategy']}"
-            )
+            strategy = f"patchcert.training.strategies.{config['trainings'][name]['strategy']}"
+            chosen.setdefault(adapters[0] if found.kind == TRAINING_TIMES else "train.py", [*network]).append(strategy)
             name = config["trainings"][name]["start_from"]
         evaluated = [f"patchcert.evaluation.{facts['defense']}"] if adapters is MASKED else []
-        chosen |= {adapter: [*network, *evaluated] for adapter in adapters}
+        for adapter in adapters:
+            chosen.setdefault(adapter, []).extend([*network, *evaluated])
         for adapter, modules in chosen.items():
             code[adapter] = sorted({*code.get(adapter, []), *modules})
     return code

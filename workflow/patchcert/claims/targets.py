@@ -5,6 +5,7 @@ Whose certificates these are says :mod:`patchcert.report.settings`, as it does f
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 from patchcert.claims import readings
 from patchcert.claims.readings import Reading
 from patchcert.models.names import split
-from patchcert.report.ledger import ORDER_ONLY
+from patchcert.report.ledger import FRACTION, ORDER_ONLY, PER_CENT
 from patchcert.report.results import OUTPUTS
 from patchcert.report.settings import SMOOTHING, is_counterpart, setting_of
+from patchcert.study import facts as of_certificates
 from patchcert.study.facts import ANALYSED_BY, GRID, Config, Facts, facts_of
 
 QUOTED = "quoted from others"
@@ -26,8 +28,14 @@ NOT_CONFIGURED = "not in this configuration"
 REASONS = (QUOTED, OTHERS, DIFFERENCE, HARDWARE, NO_COUNTERPART, NOT_CONFIGURED)
 """Why nothing of a study gives a number. The last is for a configuration from which its setting was taken out."""
 
-CERTIFICATES, TIMES, REGION_TIMES = "certificates", "times", "region_times"
-"""What a number is read from: measures of certificates, or the times of a run."""
+CERTIFICATES, TIMES, REGION_TIMES, TRAINING_TIMES = "certificates", "times", "region_times", "training_times"
+"""What a number is read from: measures of certificates, or the times of a run, or of steps of training."""
+FILES = {
+    TIMES: of_certificates.TIMES,
+    REGION_TIMES: of_certificates.REGION_TIMES,
+    TRAINING_TIMES: of_certificates.TRAINING_TIMES,
+}
+"""Files of what is no certificate, under the folder of results."""
 
 OWN = ("undefended", "double_masking", "minority_reports", "bagcert", "multilabel", "mask_smoothing")
 """Defenses that a study of the published datasets has."""
@@ -49,6 +57,9 @@ ATTACKERS = {
     "New certification procedure (FP attack)": "fp",
 }
 """Rows of the tables of Multi-Label PatchCleanser by the names of :mod:`patchcert.evaluation.multilabel`."""
+TO_OTHERS = ("clean_gain", "certified_gain", "certified_ratio")
+"""Metrics of how far a defense is above others."""
+NEW_PROCEDURE = "New certification procedure"
 REGIONS = ("bagcert_conditions", "bagcert_patch_sizes", "bagcert_aspect_ratios", "defenses")
 """Analyses of region scorers that are trained as BagCert's main results are."""
 
@@ -60,7 +71,7 @@ class Target(NamedTuple):
     """What gives a number.
 
     Attributes:
-        kind: :data:`CERTIFICATES`, :data:`TIMES` or :data:`REGION_TIMES`.
+        kind: :data:`CERTIFICATES`, or one of :data:`FILES`.
         analysis: the first analysis that plans it, or :data:`patchcert.study.facts.GRID`.
         facts: of each certificate, or of the certificates of the runs that are timed.
         read: the number from their measures, in the ledger's unit.
@@ -106,7 +117,7 @@ def _without(row: Mapping[str, Any], counterpart: bool) -> str | None:
         return QUOTED
     if row["defense"] not in OWN or (row["paper"] == "patchcleanser" and row["defense"] == "bagcert"):
         return HARDWARE if row["tolerance_reason"] == ORDER_ONLY else OTHERS
-    if row["metric"] == "certified_gain" and row["paper"] == SMOOTHING:
+    if row["metric"] in TO_OTHERS and row["paper"] in (SMOOTHING, "patchcleanser"):
         return DIFFERENCE
     return None
 
@@ -129,6 +140,9 @@ def _of_all(found: tuple[str, list[Facts]] | None, read: Reading) -> Target | No
 
 
 def _double_masking(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
+    if row["metric"] == "search_passes":
+        found = _found(config, ["strategies"], "double_masking", fits)
+        return _of_one(found, readings.passes(found[1][0]["training"]), TRAINING_TIMES) if found else None
     if row["metric"] == "inference_time":
         found = _found(config, ["mask_budgets"], "double_masking", fits)
         facts = found[1][0] if found else {"patch": "", "budget": ""}
@@ -139,7 +153,8 @@ def _double_masking(row: Mapping[str, Any], config: Config, fits: Fits) -> Targe
     if label := re.search(r"class (n\d{8})", row["column"]):
         return _of_one(found, readings.of_label(LABELS[label[1]]))
     if row["mask_budget"] and not row["patch"]:  # whatever patch the masks are made for
-        return _of_all(found, readings.share(row["metric"], min))
+        loss = readings.gain("undefended_clean", "defended_clean", max)
+        return _of_all(found, loss if row["metric"] == "clean_loss" else readings.share(row["metric"], min))
     return _of_one(found, readings.share(row["metric"]))
 
 
@@ -161,8 +176,19 @@ def _multilabel_reading(row: Mapping[str, Any], config: Config, patch: str, coun
     at: dict[str, Any] = {"threshold": float(config["defenses"]["multilabel"]["threshold"])}
     kind, _, quantity = row["metric"].partition("_")
     setting = SETTINGS.get(row["row"], "certified")
-    if row["table"] == "Abstract":
+    if row["table"] == "Section I":
         setting = "certified" if "certified" in row["column"] else "defended"
+    if row["metric"] == "area_share":
+        grid = {name: readings.cell("areas", "grid", FRACTION, setting=name) for name in SETTINGS.values()}
+        return readings.portion(grid[setting], grid["undefended"])
+    if quantity in ("gain", "loss"):
+        points = {name: readings.cell("points", kind, PER_CENT, setting=name, **at) for name in SETTINGS.values()}
+        if row["row"] == NEW_PROCEDURE:  # of any attacker, above what the old one certifies
+            told = ({"attacker": name, "actual_patch": patch} for name in ATTACKERS.values())
+            best = readings.largest([readings.cell("attackers", kind, PER_CENT, **at, **each) for each in told])
+            return readings.difference(best, points["certified"])
+        higher, lower = (points[name] for name in ("defended", "undefended"))
+        return readings.difference(higher, lower) if quantity == "gain" else readings.difference(lower, higher)
     if row["metric"] == "area_under_curve":
         if row["table"] == "Table II":  # the paper's curves are of 100 thresholds
             return readings.cell("areas", "grid", row["unit"], setting=setting)
@@ -206,13 +232,17 @@ def _output(row: Mapping[str, Any], fits: Fits) -> Fits:
 
 
 def _smoothing(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
-    if row["metric"] == "inference_time":
+    if row["metric"] in ("inference_time", "training_time"):
         return None
     metric = {"defended_clean": "empirical", "undefended_clean": "undefended"}.get(row["metric"], row["metric"])
     if row["metric"] == "defended_clean":
         place = "clean"
     else:
         place = next((name for name in ("attacked", "grad_cam") if name in row["column"].split()), "center")
+    if metric == "tolerated_noise":
+        found = _found(config, ["smoothing_noise"], "mask_smoothing", lambda facts: fits(facts) and facts["place"] == place)
+        trained = config["trainings"][found[1][0]["training"]]["noise_sigma"] if found else math.nan
+        return _of_all(found, readings.tolerated_noise(trained))
     sigma = re.search(r"sigma (\d+)", row["row"])
 
     def has(facts: Facts) -> bool:

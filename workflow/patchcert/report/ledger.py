@@ -54,6 +54,7 @@ DEFENSES = (
     "derandomized_smoothing",
     "patchguard_bagnet",
     "patchguard_derandomized_smoothing",
+    "smoothed_vision_transformer",
     "bagcert",
     "multilabel",
     "mask_smoothing",
@@ -62,23 +63,29 @@ RELATIONS = ("=", ">", "<", "~")
 PER_CENT, MILLISECONDS, FRACTION = "per cent", "milliseconds", "fraction"
 RATIOS = ("overall_precision", "overall_recall", "class_precision", "class_recall")
 SMOOTHED = ("empirical", "answered", "unrestricted")
-UNITS = dict.fromkeys((*METRICS, *RATIOS, "condition_3_3", *SMOOTHED), PER_CENT) | {
+UNITS = dict.fromkeys((*METRICS, *RATIOS, "condition_3_3", "area_share", *SMOOTHED), PER_CENT) | {
     "inference_time": MILLISECONDS,
     "area_under_curve": FRACTION,
     "certification_time": "seconds",
     "parameters": "millions",
-    "certified_gain": "points",
+    **dict.fromkeys(("clean_gain", "clean_loss", "certified_gain", "precision_gain", "recall_gain", "recall_loss"), "points"),
+    **dict.fromkeys(("certified_ratio", "tolerated_noise"), "times"),
+    "search_passes": "passes",
+    "training_time": "hours",
     "unstable_runs": "runs",
     "largest_radius": "sigmas",
 }
 """Units by metric. ``condition_3_3`` is what BagCert's weaker condition certifies, ``certified`` what the stronger one does,
-and ``certified_gain`` what lies between them, or between two defenses; ``certification_time`` is that of all images of a test
-set. What mask smoothing certifies, for one place of each image, is never ``certified``: ``answered`` and ``unrestricted`` are
-its R-accuracies at 0 and where a patch may show anything, and ``empirical`` asks for no certificate. The ``column`` says
-whether the place is ``center``, ``grad_cam`` or found in ``attacked`` images, where no number bounds all attackers."""
+and ``certified_gain`` what lies between them, or between two defenses, as ``certified_ratio`` does; ``area_share`` is of the
+undefended classifier's area. ``certification_time`` is that of all images of a test set, and ``search_passes`` are what a
+training strategy takes to choose the masks of an image. ``tolerated_noise`` is in multiples of the noise of the training. What
+mask smoothing certifies, for one place of each image, is never ``certified``: ``answered`` and ``unrestricted`` are its
+R-accuracies at 0 and where a patch may show anything, and ``empirical`` asks for no certificate. The ``column`` says whether
+the place is ``center``, ``grad_cam`` or found in ``attacked`` images, where no number bounds all attackers."""
 LIMITS = {PER_CENT: (0, 100), FRACTION: (0, 1), "points": (0, 100)}
-AMOUNTS = (MILLISECONDS, "seconds", "millions", "sigmas")
+AMOUNTS = (MILLISECONDS, "seconds", "hours", "millions", "sigmas", "times")
 """Units of what is never 0."""
+COUNTS = ("runs", "passes")
 ORDER_ONLY, NOT_MEASURED = "time of other hardware: order only", "not measured here"
 UNCOMPARED = (ORDER_ONLY, NOT_MEASURED)
 """Reasons why a number has no tolerance: no run of ours is held against it."""
@@ -134,7 +141,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
             for name, limits in LIMITS.items()
         ),
         *(("published", (unit == name) & (counted | (published == 0)), f"{name}, above 0") for name in AMOUNTS),
-        ("published", (unit == "runs") & counted, "runs, 0 or more"),
+        *(("published", (unit == name) & counted, f"{name}, 0 or more") for name in COUNTS),
         *_tolerance_faults(table),
     ]
 

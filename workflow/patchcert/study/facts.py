@@ -21,8 +21,10 @@ RUN_FACTS = ("dataset", "model", "training", "seed")
 
 METRICS = "metrics/{analysis}/{defense}.json"
 TIMES, REGION_TIMES = f"times/{RUN}.json", f"region_times/{RUN}.json"
+TRAINING_TIMES = "training_times/{dataset}/{model}.json"
 CLAIMS = "claims/{claim}.json"
-"""Files under the folder of results: what certificates amount to, how long answers and region scores take, and the record of a
+"""Files under the folder of results: what certificates amount to, how long answers, region scores and steps of
+training take, and the record of a
 published number that was regenerated alone."""
 
 GRID = "grid"
