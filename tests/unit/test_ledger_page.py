@@ -202,6 +202,24 @@ def test_every_number_occurs_once_and_nothing_is_fetched(ledger, whole) -> None:
     assert len(whole.encode()) < 2_000_000
 
 
+def test_the_columns_of_a_table_stand_as_in_its_fullest_row(whole) -> None:
+    """The first row of Greedy Cutout's Table 1, of IBP, has only the last of them."""
+    _, _, table = whole.partition('aria-label="Revisiting Image Classifier Training (Greedy Cutout), Table 1"')
+    heads = re.findall(r'<th scope="col">([^<]+)</th>', table.partition("</thead>")[0])
+    assert heads == [
+        f"{dataset} {share}% {kind}"
+        for dataset, shares in (("ImageNette", "123"), ("ImageNet", "123"), ("CIFAR-10", ("0.4", "2.4")))
+        for share in shares
+        for kind in ("clean", "robust")
+    ]
+
+
+def test_what_gives_a_number_of_passes_is_called_times(ledger, studies, tmp_path) -> None:
+    (entry,) = found(ledger, studies, tmp_path, "greedy_cutout_table3_resnet_greedy_cutout_6x6_passes")
+    assert [study["source"] for study in entry["studies"]] == ["times", "times"]
+    assert entry["studies"][1]["certificates"] == ["results/training_times/digits/small_resnetv2.json"]
+
+
 def test_every_status_has_a_mark_of_its_own() -> None:
     assert tuple(MARKS) == STATUSES
     assert len({mark for mark, _ in MARKS.values()}) == len({style for _, style in MARKS.values()}) == len(STATUSES)

@@ -121,7 +121,7 @@ def _of_study(row: dict[str, Any], results: Results, config_file: str | Path) ->
     return [
         f"{head}, {kind}",
         f"  measured     {told}",
-        *(f"  {name:<13}{text}" for name, text in zip(("certificate", *[""] * len(facts)), facts, strict=False)),
+        *(f"  {name:<13}{text}" for name, text in zip((found.source, *[""] * len(facts)), facts, strict=False)),
         f"  regenerate   {regenerating(config, row['id'])}",
         f"  verify       patchcert claims verify {row['id']}{verified}",
     ]

@@ -110,6 +110,7 @@ def _of_study(row: Mapping[Any, Any], results: Results, stored: Mapping[str, Any
     value, path = results.measured(found), path_of(config, row["id"])
     folder = config["directories"]["results"]
     return told | {
+        "source": found.source,
         "certificates": list(dict.fromkeys(f"{folder}/{file_of(found.kind, facts)}" for facts in found.facts)),
         "read": value.files if value else [],
         "record": _provenance(path, stored),

@@ -97,7 +97,9 @@ def _paper(name: str, entries: Sequence[Entry], study: str) -> str:
 
 
 def _table(paper: str, table: str, entries: Sequence[Entry], study: str) -> str:
-    columns = list(dict.fromkeys(each["column"] for each in entries))
+    # the fullest row has the columns in their order
+    fullest = sorted(_by(entries, "row").values(), key=len, reverse=True)
+    columns = list(dict.fromkeys(each["column"] for of_row in fullest for each in of_row))
     heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     rows = []
     for row, of_row in _by(entries, "row").items():

@@ -17,7 +17,7 @@ from patchcert.report.ledger import FRACTION, ORDER_ONLY, PER_CENT
 from patchcert.report.results import OUTPUTS
 from patchcert.report.settings import SMOOTHING, is_counterpart, setting_of
 from patchcert.study import facts as of_certificates
-from patchcert.study.facts import ANALYSED_BY, GRID, Config, Facts, facts_of
+from patchcert.study.facts import ANALYSED_BY, GRID, RUN_FACTS, Config, Facts, facts_of
 
 QUOTED = "quoted from others"
 OTHERS = "a defense of others that the study does not have"
@@ -82,6 +82,11 @@ class Target(NamedTuple):
     facts: list[Facts]
     read: Reading
 
+    @property
+    def source(self) -> str:
+        """What gives the number, in a word for readers."""
+        return "certificate" if self.kind == CERTIFICATES else "times"
+
 
 def target(row: Mapping[str, Any], config: Config) -> Target | str:
     """What gives a number of the ledger in a study, or one of :data:`REASONS`.
@@ -141,8 +146,9 @@ def _of_all(found: tuple[str, list[Facts]] | None, read: Reading) -> Target | No
 
 def _double_masking(row: Mapping[str, Any], config: Config, fits: Fits) -> Target | None:
     if row["metric"] == "search_passes":
-        found = _found(config, ["strategies"], "double_masking", fits)
-        return _of_one(found, readings.passes(found[1][0]["training"]), TRAINING_TIMES) if found else None
+        timed = _found(config, ["strategies"], "double_masking", fits)
+        run = {fact: timed[1][0][fact] for fact in (*RUN_FACTS, "defense")} if timed else {}
+        return Target(TRAINING_TIMES, timed[0], [run], readings.passes(run["training"])) if timed else None
     if row["metric"] == "inference_time":
         found = _found(config, ["mask_budgets"], "double_masking", fits)
         facts = found[1][0] if found else {"patch": "", "budget": ""}
