@@ -26,7 +26,8 @@ rule page_of_claims:
     input:
         unpack(lambda wildcards: ledger_page_inputs()),
     output:
-        report(
+        csv=LEDGER,
+        page=report(
             LEDGER_PAGE,
             caption="../workflow/captions/claims.rst",
             category="Published numbers",
@@ -41,6 +42,6 @@ rule page_of_claims:
         beside=ledger_page_beside,
         code=adapter_code("page_of_claims.py"),
     message:
-        "Writing the page of published numbers"
+        "Writing the ledger of published numbers and its page"
     script:
         "../workflow/scripts/page_of_claims.py"

@@ -720,7 +720,7 @@ def report_inputs(item):
         "trainings": every(rules.train.output.record, facts),
         "training_times": every(rules.time_training.output[0], facts),
         "images": certificates_of(facts) + every(rules.prepare.output.index, facts),
-        "ledger": [LEDGER],
+        "ledger": [PUBLISHED_NUMBERS],
     }
     return {name: files[name] for name in item["reads"] if name in files}
 
@@ -883,7 +883,7 @@ def claim_of(identity):
 def published_numbers():
     from patchcert.report.ledger import read_ledger
 
-    return read_ledger(LEDGER)
+    return read_ledger(PUBLISHED_NUMBERS)
 
 
 def claim_row(wildcards):
@@ -951,7 +951,7 @@ def timed_files(target=None):
 def ledger_page_inputs():
     """What the bare snakemake measures and shows, and the study that is held beside this one."""
     return {
-        "ledger": LEDGER,
+        "published": PUBLISHED_NUMBERS,
         "template": "workflow/patchcert/claims/page.html",
         "other": f"config/{'study' if config['study'] == 'paper' else 'paper'}.yaml",
         "metrics": evaluations(),

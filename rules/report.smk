@@ -1,7 +1,7 @@
 """Tables, figures and the page that shows them."""
 
-LEDGER = "reports/claims.csv"
-LEDGER_PAGE = f"{REPORTS}/claims.html"
+PUBLISHED_NUMBERS = "config/published.csv"
+LEDGER, LEDGER_PAGE = f"{REPORTS}/claims.csv", f"{REPORTS}/claims.html"
 
 
 rule table:

@@ -48,7 +48,7 @@ from patchcert.report.terms import masks_in, patch_area, side_percent, size_of, 
 from . import regions
 from .configurations import seen
 
-SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
+SHIPPED_LEDGER = Path(__file__).parents[2] / "config" / "published.csv"
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 50}
 RUN = {"dataset": "digits", "model": "small_resnetv2", "training": "random_cutout", "seed": 0, "patch": "5x5", "budget": "6x6"}
 VIT = {"model": "small_vit"}

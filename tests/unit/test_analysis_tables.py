@@ -24,7 +24,7 @@ from . import regions
 from .configurations import seen
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
+SHIPPED_LEDGER = Path(__file__).parents[2] / "config" / "published.csv"
 RUN = {"dataset": "digits", "model": "small_resnetv2", "training": "random_cutout", "seed": 0, "patch": "5x5", "budget": "6x6"}
 VIT = {"model": "small_vit"}
 CIFAR_PATCHES = {"2x2": "0.4 % (2x2 of 32x32)", "5x5": "2.4 % (5x5 of 32x32)"}

@@ -14,11 +14,11 @@ from patchcert import InputError
 from patchcert.claims import readings, targets
 from patchcert.claims import record as records
 from patchcert.claims import status as statuses
-from patchcert.claims.measured import Results, row_of, survey
+from patchcert.claims.measured import LEDGER, Results, ledger_of, row_of, survey
 from patchcert.claims.record import path_of, record, target_of, verify
 from patchcert.claims.targets import Target, target
 from patchcert.provenance import code_digest, write_json
-from patchcert.report.ledger import read_ledger
+from patchcert.report.ledger import COLUMNS, read_ledger
 
 from .configurations import configured
 
@@ -29,7 +29,7 @@ MRS = "mask_guided_randomized_smoothing"
 
 @pytest.fixture(scope="module")
 def ledger() -> pd.DataFrame:
-    return read_ledger(ROOT / "reports" / "claims.csv")
+    return read_ledger(ROOT / "config" / "published.csv")
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +317,42 @@ def test_the_committed_report_has_counterparts_of_every_defense_in_it(ledger, pa
     assert found[ledger.loc[ledger["default_model"] == "", "id"]].isna().all()
 
 
+def test_the_ledger_that_is_written_has_every_column_and_what_became_of_a_number(ledger, paper, default, tmp_path) -> None:
+    store(tmp_path, default, "metrics/grid/double_masking.json", {"runs": [GRID_FACTS | {"certified": {"percent": 57.50004}}]})
+    of_paper = GRID_FACTS | {"dataset": "cifar10", "model": BIT, "patch": "35x35"}
+    store(tmp_path, paper, "metrics/grid/double_masking.json", {"runs": [of_paper | {"certified": {"percent": 77.8}}]})
+    quoted = "greedy_cutout_table1_cifar10_cbn_robust"
+    rows = ledger[ledger["id"].isin([ROBUST, quoted])]
+    written = ledger_of(survey(rows, Results(paper, tmp_path), Results(default, tmp_path)))
+    assert tuple(written) == LEDGER
+    assert set(COLUMNS) < set(LEDGER)
+    found = written.set_index("id")
+    assert found.loc[ROBUST, ["target", "measured", "difference", "default_measured", "status", "reason"]].tolist() == [
+        f"build/paper/results/claims/{ROBUST}.json",
+        *(77.8, -1.0, 57.5, statuses.WITHIN, ""),
+    ]
+    assert found.loc[quoted, ["target", "status", "reason"]].tolist() == ["", "quoted", "quoted from others"]
+
+
+def test_a_number_that_was_regenerated_alone_is_in_the_ledger(ledger, rows, default, regenerated) -> None:
+    found = survey(ledger[ledger["id"] == ROBUST], Results(default, regenerated)).iloc[0]
+    assert found[["measured", "status"]].tolist() == [75.0, statuses.COUNTERPART]
+
+
+def test_the_committed_ledger_has_the_published_numbers_and_their_targets(ledger, paper) -> None:
+    """The default study writes it; a change of the published numbers is followed by a run of it."""
+    committed = pd.read_csv(ROOT / "reports/claims.csv", keep_default_na=False, dtype=str)
+    assert tuple(committed) == LEDGER
+    as_text = pd.read_csv(ROOT / "config/published.csv", keep_default_na=False, dtype=str)
+    numbers = ["published", "tolerance"]
+    assert committed[[name for name in COLUMNS if name not in numbers]].equals(as_text.drop(columns=numbers))
+    for name in numbers:
+        assert pd.to_numeric(committed[name]).equals(ledger[name])
+    made = [isinstance(target(row, paper), Target) for row in ledger.to_dict("records")]
+    assert (committed["target"] != "").tolist() == made
+    assert set(committed["status"]) <= set(statuses.STATUSES)
+
+
 def test_an_unknown_id_is_told_the_nearest_ones(ledger) -> None:
     with pytest.raises(InputError) as caught:
         row_of(ledger, "bagcert_table1_cifar10_rf8_time")
@@ -493,7 +529,7 @@ def test_changed_code_and_ledger_fail_and_are_named(rows, default, regenerated, 
     found = code_digest
     monkeypatch.setattr(records, "code_digest", lambda *code: "other" if "train.py" in code[0] else found(*code))
     assert changes(rows[ROBUST] | {"published": 70.0}, default, regenerated) == [
-        "reports/claims.csv: published is 70.0, and was 78.8",
+        "config/published.csv: published is 70.0, and was 78.8",
         "code: workflow/scripts/train.py, or a module that it uses",
     ]
 

@@ -32,7 +32,7 @@ def test_every_relative_link_leads_somewhere(page):
 
 
 def test_the_readme_counts_the_rows_of_the_ledger():
-    with (ROOT / "reports/claims.csv").open(newline="") as stream:
+    with (ROOT / "config/published.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     readme, ledger = (ROOT / "README.md").read_text(), Counter((row["paper"], row["table"]) for row in rows)
     counted = re.findall(r"^\| ([\w -]+) \| (\d+) \| ((?:[\w. -]+: \d+(?:, )?)+) \|$", readme, re.MULTILINE)

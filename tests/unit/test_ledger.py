@@ -31,7 +31,7 @@ SECOND_READING = Path(__file__).parent / "second_reading.csv"
 
 A number that is corrected in one of the two is looked up in the paper, and then corrected in both.
 """
-SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
+SHIPPED_LEDGER = Path(__file__).parents[2] / "config" / "published.csv"
 RESNET, VIT, MLP, CONVNEXT = (
     "resnetv2_50x1_bit.goog_distilled_in1k",
     "vit_base_patch16_224.augreg_in21k_ft_in1k",
@@ -708,6 +708,10 @@ def test_a_ledger_without_a_number_is_a_ledger(tmp_path: Path) -> None:
         (
             {"quoted_from": "elsewhere"},
             f"column tolerance_reason: '{BY_SEED}'; write {NOT_MEASURED}, or empty quoted_from: {SAID}",
+        ),
+        *(
+            ({"threshold": text}, f"column threshold: '{text}'; write a score from 0 to 1, or nothing")
+            for text in ("80 %", "1.2")
         ),
         ({"tolerance_reason": NOT_MEASURED}, "column tolerance: '2.4'; write nothing: its reason says that no run is compared"),
         *(

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from patchcert.claims.entries import CERTIFICATE_FILES, MASKING_FILE, commands, entries, worded
-from patchcert.claims.measured import Results
+from patchcert.claims.measured import Results, survey
 from patchcert.claims.page import MARKS, page
 from patchcert.claims.record import path_of
 from patchcert.claims.status import STATUSES
@@ -68,7 +68,7 @@ class Cells(HTMLParser):
 
 @pytest.fixture(scope="module")
 def ledger() -> pd.DataFrame:
-    return read_ledger(ROOT / "reports/claims.csv")
+    return read_ledger(ROOT / "config/published.csv")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,12 @@ def studies() -> list[dict[str, Any]]:
 
 
 def found(ledger: pd.DataFrame, studies: list[dict[str, Any]], root: Path, *identities: str) -> list[dict[str, Any]]:
-    return entries(ledger[ledger["id"].isin(identities)], *(Results(each, root) for each in studies))
+    return of_rows(ledger[ledger["id"].isin(identities)], studies, root)
+
+
+def of_rows(rows: pd.DataFrame, studies: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+    results = [Results(each, root) for each in studies]
+    return entries(survey(rows, *results), *results)
 
 
 def html(numbers: list[dict[str, Any]], studies: list[dict[str, Any]]) -> str:
@@ -188,7 +193,7 @@ def whole(ledger, studies, tmp_path_factory) -> str:
     """The page of a fresh clone, where only the committed tables are."""
     root = tmp_path_factory.mktemp("clone")
     (root / "reports").symlink_to(ROOT / "reports")
-    return html(entries(ledger, *(Results(each, root) for each in studies)), studies)
+    return html(of_rows(ledger, studies, root), studies)
 
 
 def test_every_number_occurs_once_and_nothing_is_fetched(ledger, whole) -> None:
@@ -228,7 +233,7 @@ def test_every_status_has_a_mark_of_its_own() -> None:
 def test_texts_of_the_ledger_are_no_markup(ledger, studies, tmp_path) -> None:
     hostile = '</script><b x="$model">&amp;'
     row = ledger[ledger["id"] == QUOTED].assign(row=hostile, column=hostile, quoted_from=hostile)
-    text = html(entries(row, *(Results(each, tmp_path) for each in studies)), studies)
+    text = html(of_rows(row, studies, tmp_path), studies)
     cells = Cells(text)
     assert cells.tags["b"] == 0
     assert cells.tags["script"] == text.count("</script>") == 2

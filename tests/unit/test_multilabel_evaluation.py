@@ -26,7 +26,7 @@ from patchcert.scores import ScorePredictions
 from .configurations import seen
 
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 60}
-LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
+LEDGER = Path(__file__).parents[2] / "config" / "published.csv"
 MASKS = mask_set((16, 16), (4, 4), (3, 3))
 PATCHES = [(4, 4), (1, 1)]
 THRESHOLD = 0.5

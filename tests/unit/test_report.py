@@ -35,7 +35,7 @@ from patchcert.report.verdicts import Finding
 from .configurations import seen
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-SHIPPED_LEDGER = Path(__file__).parents[2] / "reports" / "claims.csv"
+SHIPPED_LEDGER = Path(__file__).parents[2] / "config" / "published.csv"
 STYLE = {"palette": "colorblind", "font_size": 9, "resolution": 50, "example_image": None}
 TRAININGS = ["plain", "random_cutout", "greedy_cutout_6x6", "greedy_cutout_3x3"]
 FACTS = {"dataset": "digits", "seed": 0, "patch": "5x5", "defense": "double_masking"}

@@ -211,7 +211,7 @@ def test_the_order_of_the_facts_is_kept_whatever_that_of_the_file(
 
 
 def test_a_frame_for_each_of_the_files_and_no_other(tmp_path: Path) -> None:
-    ledger = Path(__file__).parents[2] / "reports" / "claims.csv"
+    ledger = Path(__file__).parents[2] / "config" / "published.csv"
     files = {
         "results": [write_runs(tmp_path / "results.json", measured(31.5))],
         "reports": [write_runs(tmp_path / "reports.json", detecting([4, 6]), detecting([5], seed=1))],

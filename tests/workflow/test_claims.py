@@ -24,7 +24,7 @@ PREDICTIONS = "build/ci/results/predictions/digits/small_resnetv2/random_cutout/
 def records(config: str, folder: str) -> list[str]:
     """The records of all numbers that a configuration can regenerate."""
     completed = complete(yaml.safe_load((ROOT / config).read_text()))
-    rows = read_ledger(ROOT / "reports/claims.csv").to_dict("records")
+    rows = read_ledger(ROOT / "config/published.csv").to_dict("records")
     return [f"{folder}/claims/{row['id']}.json" for row in rows if isinstance(target(row, completed), Target)]
 
 

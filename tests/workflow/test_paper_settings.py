@@ -63,7 +63,7 @@ def gathered(jobs, training):
 
 def test_every_published_classifier_has_a_run(study):
     """Each dataset, model and training of which the papers print an accuracy under masks is trained."""
-    with (ROOT / "reports/claims.csv").open(newline="") as stream:
+    with (ROOT / "config/published.csv").open(newline="") as stream:
         rows = [
             row for row in csv.DictReader(stream) if row["table"].startswith("Table") and row["defense"] == "double_masking"
         ]

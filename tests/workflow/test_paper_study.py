@@ -103,7 +103,7 @@ def test_every_table_has_a_row_for_every_setting(study, config, name):
 
 @pytest.mark.usefixtures("an_hour")
 def test_every_number_that_the_study_has_was_measured(study, config):
-    ledger = read_ledger(ROOT / "reports/claims.csv")
+    ledger = read_ledger(ROOT / "config/published.csv")
     measured = survey(ledger, Results(config, study.folder)).set_index("id")
     targets = {row["id"]: target(row, config) for row in ledger.to_dict("records")}
     has = [number for number, found in targets.items() if isinstance(found, Target)]

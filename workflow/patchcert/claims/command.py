@@ -14,12 +14,11 @@ from patchcert.claims.measured import Results, row_of, survey
 from patchcert.claims.record import path_of, regenerating, verify
 from patchcert.claims.status import STATUSES
 from patchcert.claims.targets import Target, target
-from patchcert.provenance import read_json
 from patchcert.report.ledger import read_ledger
 from patchcert.report.settings import is_counterpart
 from patchcert.study.config import configuration
 
-LEDGER, DEFAULT_STUDY = "reports/claims.csv", "config/study.yaml"
+PUBLISHED, DEFAULT_STUDY = "config/published.csv", "config/study.yaml"
 FILTERS = ("paper", "table", "defense", "status")
 SYMBOLS = {"=": "", ">": "above ", "<": "below ", "~": "about "}
 UNITS = {"per cent": "%", "milliseconds": "ms", "seconds": "s", "millions": "million", "points": "points", "fraction": ""}
@@ -36,7 +35,7 @@ def listing(config_file: str | Path, wanted: Mapping[str, str | None], root: str
     Raises:
         InputError: a value that no number has.
     """
-    ledger = read_ledger(Path(root, LEDGER))
+    ledger = read_ledger(Path(root, PUBLISHED))
     for name, value in wanted.items():
         known = STATUSES if name == "status" else tuple(dict.fromkeys(ledger[name]))
         if value is not None and value not in known:
@@ -82,7 +81,7 @@ def one(config_file: str | Path, identity: str, root: str | Path = ".") -> str:
     Raises:
         InputError: no number has this id.
     """
-    row = row_of(read_ledger(Path(root, LEDGER)), identity)
+    row = row_of(read_ledger(Path(root, PUBLISHED)), identity)
     study, beside = _studies(config_file, root)
     told = {
         "paper": f"{row['paper']}, {row['table']}: {row['row']}, {row['column']}",
@@ -90,7 +89,7 @@ def one(config_file: str | Path, identity: str, root: str | Path = ".") -> str:
         "tolerance": "none: " if math.isnan(row["tolerance"]) else f"{_value(row['tolerance'], row['unit'])}, ",
         "conditions": ", ".join(
             f"{name.replace('_', ' ')} {row[name]}"
-            for name in ("defense", "dataset", "model", "training", "patch", "mask_budget")
+            for name in ("defense", "dataset", "model", "training", "patch", "mask_budget", "threshold")
             if row[name]
         ),
     }
@@ -113,8 +112,7 @@ def _of_study(row: dict[str, Any], results: Results, config_file: str | Path) ->
         return [f"{head}: {found}"]
     value, path = results.measured(found), path_of(config, row["id"])
     told = f"{_value(value.value, row['unit'])}, from {', '.join(value.files)}" if value else "not run"
-    if (results.root / path).is_file():
-        stored = read_json(results.root / path)
+    if stored := results.recorded(row["id"]):
         told = f"{_value(stored['measured'], row['unit'])}, {stored['status']}, from {path}"
     facts = [", ".join(f"{name} {fact}" for name, fact in each.items()) for each in found.facts]
     verified = "" if config["study"] == "paper" else f" --config {config_file}"
@@ -133,7 +131,7 @@ def verified(config_file: str | Path, identity: str, root: str | Path = ".") -> 
     Raises:
         InputError: no number has this id, it was not regenerated, or something has changed; the message names what.
     """
-    row = row_of(read_ledger(Path(root, LEDGER)), identity)
+    row = row_of(read_ledger(Path(root, PUBLISHED)), identity)
     stored = verify(row, configuration(config_file, root), root)
     files = sum(len(each) for each in stored["provenance"]["files"].values())
     return (

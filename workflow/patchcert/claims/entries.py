@@ -9,15 +9,14 @@ from typing import Any
 import pandas as pd
 
 from patchcert.claims.command import DEFAULT_STUDY, SYMBOLS, UNITS
-from patchcert.claims.measured import Results, survey
+from patchcert.claims.measured import Results
 from patchcert.claims.record import path_of, regenerating
 from patchcert.claims.targets import CERTIFICATES, FILES, Target, target
-from patchcert.provenance import read_json
 from patchcert.report.ledger import PER_CENT
 from patchcert.report.settings import is_counterpart
 from patchcert.study.facts import MASKED, RUN, Config, Facts
 
-CONDITIONS = ("defense", "metric", "dataset", "model", "training", "patch", "mask_budget")
+CONDITIONS = ("defense", "metric", "dataset", "model", "training", "patch", "mask_budget", "threshold")
 CERTIFICATE_FILES = {
     "multilabel": f"certificates/multilabel/{MASKED}/records.parquet",
     "bagcert": f"certificates/bagcert/{RUN}.parquet",
@@ -33,11 +32,11 @@ DIGITS = 8
 """How much of a digest is shown."""
 
 
-def entries(ledger: pd.DataFrame, paper: Results, counterparts: Results) -> list[dict[str, Any]]:
+def entries(found: pd.DataFrame, paper: Results, counterparts: Results) -> list[dict[str, Any]]:
     """One entry a number, in the ledger's order, of texts, booleans and lists alone.
 
     Args:
-        ledger: as :func:`patchcert.report.ledger.read_ledger` gives it.
+        found: as :func:`patchcert.claims.measured.survey` gives it of these studies.
         paper: the results of the study with the published datasets.
         counterparts: those of a study with other images.
 
@@ -47,15 +46,10 @@ def entries(ledger: pd.DataFrame, paper: Results, counterparts: Results) -> list
         by their names; ``tolerance`` with its reason; ``dagger``, whether the number holds at one place alone; ``studies``,
         what each of the two has, its commands apart, which are :func:`commands`.
     """
-    found = survey(ledger, paper, counterparts)
-    return [_entry(dict(row), paper, counterparts) for row in found.to_dict("records")]
+    return [_entry(row, paper, counterparts) for row in found.to_dict("records")]
 
 
-def _entry(row: dict[Any, Any], paper: Results, counterparts: Results) -> dict[str, Any]:
-    records = [_record(row, results) for results in (paper, counterparts)]
-    stored = records[0]
-    if stored and math.isnan(row["measured"]):  # regenerated alone
-        row |= {key: stored[key] for key in ("measured", "difference", "status")}
+def _entry(row: Mapping[Any, Any], paper: Results, counterparts: Results) -> dict[str, Any]:
     unit, tolerance = row["unit"], row["tolerance"]
     tolerated = "none" if math.isnan(tolerance) else f"± {worded(tolerance, POINTS.get(unit, unit))}"
     return {
@@ -68,7 +62,7 @@ def _entry(row: dict[Any, Any], paper: Results, counterparts: Results) -> dict[s
         "conditions": {name.replace("_", " "): row[name] for name in CONDITIONS if row[name]},
         "tolerance": f"{tolerated}: {row['tolerance_reason']}",
         "dagger": row["defense"] == "mask_smoothing" and row["metric"] in AT_ONE_PLACE,
-        "studies": [_of_study(row, *each) for each in zip((paper, counterparts), records, strict=True)],
+        "studies": [_of_study(row, results) for results in (paper, counterparts)],
     }
 
 
@@ -101,7 +95,7 @@ def _signed(number: float | None, unit: str) -> str:
     return text and f"{'-' if number is not None and number < 0 else '+'}{text}"
 
 
-def _of_study(row: Mapping[Any, Any], results: Results, stored: Mapping[str, Any] | None) -> dict[str, Any]:
+def _of_study(row: Mapping[Any, Any], results: Results) -> dict[str, Any]:
     """What a study has of a number and how to have it, or only why it cannot have it."""
     config, found = results.config, target(row, results.config)
     told: dict[str, Any] = {"counterpart": is_counterpart(row, config)}
@@ -113,7 +107,7 @@ def _of_study(row: Mapping[Any, Any], results: Results, stored: Mapping[str, Any
         "source": found.source,
         "certificates": list(dict.fromkeys(f"{folder}/{file_of(found.kind, facts)}" for facts in found.facts)),
         "read": value.files if value else [],
-        "record": _provenance(path, stored),
+        "record": _provenance(path, results.recorded(row["id"])),
     }
 
 
@@ -124,14 +118,9 @@ def file_of(kind: str, facts: Facts) -> str:
     return FILES[kind].format(**facts)
 
 
-def _record(row: Mapping[Any, Any], results: Results) -> dict[str, Any] | None:
-    path = results.root / path_of(results.config, row["id"])
-    return read_json(path) if path.is_file() else None
-
-
-def _provenance(path: str, stored: Mapping[str, Any] | None) -> dict[str, str]:
+def _provenance(path: str, stored: Mapping[str, Any]) -> dict[str, str]:
     """What a record says of where its number came from, in words; nothing where there is none."""
-    if stored is None:
+    if not stored:
         return {}
     of = stored["provenance"]
     # several hundred records with every path would be larger than the rest of the page

@@ -13,9 +13,11 @@ import pandas as pd
 
 from patchcert import InputError
 from patchcert.claims.readings import Measures
+from patchcert.claims.record import path_of
 from patchcert.claims.status import COUNTERPART, NOT_REPRODUCIBLE, NOT_RUN, OF_OTHERS, status
 from patchcert.claims.targets import CERTIFICATES, FILES, QUOTED, REGION_TIMES, TIMES, TRAINING_TIMES, Target, target
 from patchcert.provenance import read_json
+from patchcert.report.ledger import COLUMNS
 from patchcert.report.settings import is_counterpart
 from patchcert.study.facts import GRID, METRICS, RUN_FACTS, Config, Facts
 
@@ -33,6 +35,16 @@ TIMED = {TIMES: "inference_times", REGION_TIMES: "bagcert_times", TRAINING_TIMES
 """Tables of the report by the kind of target whose measures they have; the others are of certificates."""
 TOLD = (*RUN_FACTS, "patch", "budget", "place", "sigma")
 """Facts by which tables of the report tell certificates apart."""
+
+
+LEDGER = (
+    *COLUMNS[: COLUMNS.index("tolerance")],
+    "target",
+    *COLUMNS[COLUMNS.index("tolerance") :],
+    *("default_measured", "measured", "difference", "status", "reason"),
+)
+"""Columns of the ledger as a study writes it."""
+DECIMALS = 4
 
 
 class Measured(NamedTuple):
@@ -54,6 +66,10 @@ class Results:
         """
         self.config, self.root = config, Path(root)
         self._files: dict[Path, Any] = {}
+
+    def recorded(self, identity: str) -> dict[str, Any]:
+        """The record of a number that was regenerated alone; empty where there is none."""
+        return self._read(path_of(self.config, identity))
 
     def measured(self, found: Target) -> Measured | None:
         """The value of a target, or none where some of its measures are not there."""
@@ -133,27 +149,44 @@ def survey(ledger: pd.DataFrame, study: Results, beside: Results | None = None) 
         beside: those of a study of counterparts, if any.
 
     Returns:
-        The ledger with ``measured`` and ``difference`` (NaN where there is none), ``status`` (of
-        :data:`patchcert.claims.status.STATUSES`), ``reason`` (of :data:`patchcert.claims.targets.REASONS`, or empty) and
-        ``counterpart``, what the other study measured (or NaN).
+        The ledger with ``target``, the file that Snakemake makes to regenerate the number alone (or empty); ``measured`` and
+        ``difference`` (NaN where there is none), ``status`` (of :data:`patchcert.claims.status.STATUSES`), ``reason`` (of
+        :data:`patchcert.claims.targets.REASONS`, or empty) and ``counterpart``, what the other study measured (or NaN).
     """
     return ledger.assign(**pd.DataFrame([_became(row, study, beside) for row in ledger.to_dict("records")], index=ledger.index))
 
 
 def _became(row: Mapping[Any, Any], study: Results, beside: Results | None) -> dict[str, Any]:
     found = target(row, study.config)
-    told: dict[str, Any] = {"measured": math.nan, "difference": math.nan, "status": NOT_RUN, "reason": ""}
+    told: dict[str, Any] = {"target": "", "measured": math.nan, "difference": math.nan, "status": NOT_RUN, "reason": ""}
     if isinstance(found, str):
         told |= {"status": OF_OTHERS if found == QUOTED else NOT_REPRODUCIBLE, "reason": found}
-    elif value := study.measured(found):
-        told["measured"] = value.value
-        if is_counterpart(row, study.config):
-            told["status"] = COUNTERPART
-        else:
-            told |= {"difference": value.value - row["published"], "status": status(row, value.value)}
+    else:
+        told["target"] = path_of(study.config, row["id"])
+        value = _value(row, study, found)
+        if value is not None:
+            told["measured"] = value
+            if is_counterpart(row, study.config):
+                told["status"] = COUNTERPART
+            else:
+                told |= {"difference": value - row["published"], "status": status(row, value)}
     other = target(row, beside.config) if beside else ""
-    compared = beside.measured(other) if beside and isinstance(other, Target) else None
-    return told | {"counterpart": compared.value if compared else math.nan}
+    compared = _value(row, beside, other) if beside and isinstance(other, Target) else None
+    return told | {"counterpart": math.nan if compared is None else compared}
+
+
+def _value(row: Mapping[Any, Any], study: Results, found: Target) -> float | None:
+    """What a study has measured for a number, all of it or this number alone; none where it was not run."""
+    if value := study.measured(found):
+        return value.value
+    if stored := study.recorded(row["id"]):
+        return math.nan if stored["measured"] is None else float(stored["measured"])
+    return None
+
+
+def ledger_of(found: pd.DataFrame) -> pd.DataFrame:
+    """The ledger as a study writes it: :data:`LEDGER`, of what :func:`survey` gives, with :data:`DECIMALS` decimals."""
+    return found.rename(columns={"counterpart": "default_measured"})[list(LEDGER)].round(DECIMALS)
 
 
 def row_of(ledger: pd.DataFrame, identity: str) -> dict[str, Any]:
@@ -166,5 +199,5 @@ def row_of(ledger: pd.DataFrame, identity: str) -> dict[str, Any]:
     if found.empty:
         near = difflib.get_close_matches(identity, ledger["id"], n=3, cutoff=0.5)
         instead = f"did you mean {' or '.join(near)}?" if near else "`patchcert claims` lists them all"
-        raise InputError(f"reports/claims.csv: no number has the id {identity!r}; {instead}")
+        raise InputError(f"config/published.csv: no number has the id {identity!r}; {instead}")
     return {str(key): value for key, value in found.iloc[0].items()}

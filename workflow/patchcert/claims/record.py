@@ -211,7 +211,7 @@ def _changes(stored: Mapping[str, Any], row: Mapping[str, Any], found: Target, c
     then = stored["provenance"]
     for name in LEDGER_FACTS:
         if stored[name] != _plain(row[name]):
-            yield f"  reports/claims.csv: {name} is {row[name]!r}, and was {stored[name]!r}"
+            yield f"  config/published.csv: {name} is {row[name]!r}, and was {stored[name]!r}"
     if [each["facts"] for each in stored["certificates"]] != found.facts:
         yield "  configuration: other certificates give the number"
     now = {key: settings_sha256(part) for key, part in configuration_of(found, config).items()}

@@ -179,7 +179,8 @@ def _multilabel(row: Mapping[str, Any], config: Config, fits: Fits, counterpart:
 
 
 def _multilabel_reading(row: Mapping[str, Any], config: Config, patch: str, counterpart: bool) -> Reading:
-    at: dict[str, Any] = {"threshold": float(config["defenses"]["multilabel"]["threshold"])}
+    own = config["defenses"]["multilabel"]["threshold"]
+    at: dict[str, Any] = {"threshold": float(own if counterpart else row["threshold"] or own)}
     kind, _, quantity = row["metric"].partition("_")
     setting = SETTINGS.get(row["row"], "certified")
     if row["table"] == "Section I":

@@ -1,14 +1,17 @@
-"""The ledger of published numbers, ``reports/claims.csv``, and the lookup of what was published for a setting of ours.
+"""The ledger's published numbers, ``config/published.csv``.
+
+What a study has measured for them stands beside them in the ledger that it writes, ``reports/claims.csv``
+(:func:`patchcert.claims.measured.survey`).
 
 A row is one number of one paper. ``table``, ``row`` and ``column`` say where it stands, a figure or a section included, in the
-words of the paper; ``dataset``, ``model``, ``training``, ``patch`` and ``mask_budget`` say in the words of the project what it
-was measured on, and are empty where they do not apply. ``relation`` tells a measured value (``=``) from one that a text bounds
-from below (``>``) or above (``<``) or rounds (``~``). A number of somebody else's defense, quoted or measured again, has that
-defense and no model; where a paper does not name its model there is none either. ``quoted_from`` is the source that the paper
-names for a number that it only repeats, and empty for its own. ``tolerance``, in the row's unit, is how far another run may be
-from the number, and ``tolerance_reason`` says why, or why no run is held against it. The last three columns name the run of the
-default study whose result belongs beside the number; ``default_training`` is empty where the number is the same for every
-training, as a time is, or the model has only one.
+words of the paper; ``dataset``, ``model``, ``training``, ``patch``, ``mask_budget`` and ``threshold`` (of the scores of several
+labels) say in the words of the project what it was measured on, and are empty where they do not apply. ``relation`` tells a
+measured value (``=``) from one that a text bounds from below (``>``) or above (``<``) or rounds (``~``). A number of somebody
+else's defense, quoted or measured again, has that defense and no model; where a paper does not name its model there is none
+either. ``quoted_from`` is the source that the paper names for a number that it only repeats, and empty for its own.
+``tolerance``, in the row's unit, is how far another run may be from the number, and ``tolerance_reason`` says why, or why no
+run is held against it. The last three columns name the run of the default study whose result belongs beside the number;
+``default_training`` is empty where the number is the same for every training, as a time is, or the model has only one.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ COLUMNS = (
     "training",
     "patch",
     "mask_budget",
+    "threshold",
     "tolerance",
     "tolerance_reason",
     "quoted_from",
@@ -129,6 +133,7 @@ def read_ledger(path: str | Path) -> pd.DataFrame:
 def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
     """What a cell can have wrong: its column, which rows have the fault, and what to write instead."""
     published, unit = pd.to_numeric(table["published"], errors="coerce"), table["unit"]
+    threshold, scores = table["threshold"], pd.to_numeric(table["threshold"], errors="coerce")
     counted = ~published.between(0, math.inf, inclusive="left")
     return [
         ("id", ~table["id"].str.fullmatch(_WORDS).astype(bool), "lower-case words joined by underscores"),
@@ -142,6 +147,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[str, pd.Series, str]]:
         ),
         *(("published", (unit == name) & (counted | (published == 0)), f"{name}, above 0") for name in AMOUNTS),
         *(("published", (unit == name) & counted, f"{name}, 0 or more") for name in COUNTS),
+        ("threshold", (threshold != "") & ~scores.between(0, 1), "a score from 0 to 1, or nothing"),
         *_tolerance_faults(table),
     ]
 

@@ -153,7 +153,7 @@ def patches_of(published: str, image_size: Sequence[int]) -> list[str]:
         if [int(found[2]), int(found[3])] != [rows, columns]:
             return []
         return [f"{side}x{int(found[1]) // side}" for side in range(1, rows + 1) if int(found[1]) % side == 0]
-    raise InputError(f"reports/claims.csv: patch {published!r}; write for example 2.4 % (5x5 of 32x32)")
+    raise InputError(f"config/published.csv: patch {published!r}; write for example 2.4 % (5x5 of 32x32)")
 
 
 def of_study(ledger: pd.DataFrame, config: Config) -> pd.DataFrame:
