@@ -952,6 +952,7 @@ def ledger_page_inputs():
     """What the bare snakemake measures and shows, and the study that is held beside this one."""
     return {
         "published": PUBLISHED_NUMBERS,
+        "costs": "reports/costs.csv",
         "template": "workflow/patchcert/claims/page.html",
         "other": f"config/{'study' if config['study'] == 'paper' else 'paper'}.yaml",
         "metrics": evaluations(),

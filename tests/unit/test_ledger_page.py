@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from patchcert.claims.costs import read_costs
 from patchcert.claims.entries import CERTIFICATE_FILES, MASKING_FILE, commands, entries, worded
 from patchcert.claims.measured import Results, survey
 from patchcert.claims.page import MARKS, page
@@ -28,6 +29,7 @@ from patchcert.study.config import complete
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "workflow/patchcert/claims/page.html").read_text()
+COSTS = read_costs(ROOT / "reports/costs.csv")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 ROBUST = "patchcleanser_table2_cifar10_resnet_2_4_percent_robust"
 CLEAN = "patchcleanser_table2_cifar10_resnet_2_4_percent_clean"
@@ -82,7 +84,7 @@ def found(ledger: pd.DataFrame, studies: list[dict[str, Any]], root: Path, *iden
 
 def of_rows(rows: pd.DataFrame, studies: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
     results = [Results(each, root) for each in studies]
-    return entries(survey(rows, *results), *results)
+    return entries(survey(rows, *results), *results, COSTS)
 
 
 def html(numbers: list[dict[str, Any]], studies: list[dict[str, Any]]) -> str:
@@ -111,7 +113,7 @@ def test_a_number_that_was_not_run_has_its_commands_and_files(ledger, studies, t
     assert paper["record"] == default["record"] == {}
     told = commands(studies[0])
     assert told["regenerate"] == "snakemake build/paper/results/claims/ID.json --configfile config/paper.yaml"
-    assert told["cost"] == "patchcert plan build/paper/results/claims/ID.json --configfile config/paper.yaml"
+    assert told["plan"] == "patchcert plan build/paper/results/claims/ID.json --configfile config/paper.yaml"
     assert commands(studies[1])["verify"] == "patchcert claims verify ID --config config/study.yaml"
 
 
@@ -225,6 +227,17 @@ def test_what_gives_a_number_of_passes_is_called_times(ledger, studies, tmp_path
     assert entry["studies"][1]["certificates"] == ["results/training_times/digits/small_resnetv2.json"]
 
 
+def test_what_was_not_run_says_what_it_would_cost(ledger, studies, tmp_path) -> None:
+    numbers = found(ledger, studies, tmp_path, ROBUST, QUOTED)
+    robust, quoted = sorted(numbers, key=lambda each: each["id"] == QUOTED)
+    assert [study.get("takes") for study in robust["studies"]] == [COSTS[ROBUST].whole, None]
+    assert (quoted["passes"], quoted["studies"][0]["takes"]) == ("", "")
+    texts = Cells(html(numbers, studies)).texts
+    assert f"not run: {COSTS[ROBUST].passes}" in texts[ROBUST]
+    measure(ledger, studies[0], tmp_path, certified=78.0, defended_clean=98.0)
+    assert COSTS[ROBUST].passes not in Cells(html(found(ledger, studies, tmp_path, ROBUST), studies)).texts[ROBUST]
+
+
 def test_every_status_has_a_mark_of_its_own() -> None:
     assert tuple(MARKS) == STATUSES
     assert len({mark for mark, _ in MARKS.values()}) == len({style for _, style in MARKS.values()}) == len(STATUSES)
@@ -281,6 +294,7 @@ def test_a_number_opens_its_details(whole, tmp_path) -> None:
     assert f"snakemake build/paper/results/claims/{SMOOTHED}.json --configfile config/paper.yaml" in dialog[0]
     assert "certificates/mask_smoothing/cifar10_32/cifar_resnet18/gaussian_patch" in dialog[0]
     assert "1.96 standard errors" in dialog[0]
+    assert COSTS[SMOOTHED].whole in dialog[0]
     assert "no bound against all attackers" in dialog[0]
 
 

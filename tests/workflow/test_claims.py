@@ -48,6 +48,22 @@ def test_every_number_is_planned_from_jobs_of_the_study(tmp_path: Path, config: 
     assert {job for job in jobs if job[0] != "claim"} <= known
 
 
+def test_the_committed_costs_are_those_of_the_plan(tmp_path: Path) -> None:
+    """After a change of the plan ``python -m patchcert.claims.costs`` writes them anew."""
+    study = fresh_copy(tmp_path / "study")
+    written = (study.folder / "reports/costs.csv").read_text()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "patchcert.claims.costs"],
+        cwd=study.folder,
+        env=study.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (study.folder / "reports/costs.csv").read_text() == written
+
+
 def test_one_number_is_regenerated_alone_and_verified(fresh: Study) -> None:
     record = f"build/ci/results/claims/{NUMBER}.json"
     fresh.run(record)

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from patchcert import InputError
+from patchcert.claims.costs import COSTS, read_costs
 from patchcert.claims.measured import Results, row_of, survey
-from patchcert.claims.record import path_of, regenerating, verify
+from patchcert.claims.record import path_of, planning, regenerating, verify
 from patchcert.claims.status import STATUSES
 from patchcert.claims.targets import Target, target
 from patchcert.report.ledger import read_ledger
@@ -116,11 +117,15 @@ def _of_study(row: dict[str, Any], results: Results, config_file: str | Path) ->
         told = f"{_value(stored['measured'], row['unit'])}, {stored['status']}, from {path}"
     facts = [", ".join(f"{name} {fact}" for name, fact in each.items()) for each in found.facts]
     verified = "" if config["study"] == "paper" else f" --config {config_file}"
+    costs = Path(results.root, COSTS)
+    takes = read_costs(costs).get(row["id"]) if config["study"] == "paper" and costs.is_file() else None
     return [
         f"{head}, {kind}",
         f"  measured     {told}",
+        *([f"  cost         {takes.whole}"] if takes else []),
         *(f"  {name:<13}{text}" for name, text in zip((found.source, *[""] * len(facts)), facts, strict=False)),
         f"  regenerate   {regenerating(config, row['id'])}",
+        f"  plan         {planning(config, row['id'])}",
         f"  verify       patchcert claims verify {row['id']}{verified}",
     ]
 

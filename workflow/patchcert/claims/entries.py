@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from patchcert.claims.command import DEFAULT_STUDY, SYMBOLS, UNITS
+from patchcert.claims.costs import Told
 from patchcert.claims.measured import Results
-from patchcert.claims.record import path_of, regenerating
+from patchcert.claims.record import path_of, planning, regenerating
 from patchcert.claims.targets import CERTIFICATES, FILES, Target, target
 from patchcert.report.ledger import PER_CENT
 from patchcert.report.settings import is_counterpart
@@ -28,28 +29,32 @@ AT_ONE_PLACE = ("answered", "unrestricted", "largest_radius", "certified_gain")
 """Measures of mask smoothing that hold at one given place, where its ``empirical`` asks for no certificate."""
 POINTS = {PER_CENT: "points"}
 """Units of differences, where they are others."""
+NOTHING = Told("", "")
+"""Of a number that the study does not have."""
 DIGITS = 8
 """How much of a digest is shown."""
 
 
-def entries(found: pd.DataFrame, paper: Results, counterparts: Results) -> list[dict[str, Any]]:
+def entries(found: pd.DataFrame, paper: Results, counterparts: Results, costs: Mapping[str, Told]) -> list[dict[str, Any]]:
     """One entry a number, in the ledger's order, of texts, booleans and lists alone.
 
     Args:
         found: as :func:`patchcert.claims.measured.survey` gives it of these studies.
         paper: the results of the study with the published datasets.
         counterparts: those of a study with other images.
+        costs: of the numbers in the paper study, as :func:`patchcert.claims.costs.read_costs` gives them.
 
     Returns:
         ``id``, ``paper``, ``table``, ``row``, ``column``, ``model``, ``status``, ``reason``, ``quoted``; ``published``,
         ``measured``, ``difference`` and ``counterpart`` as texts with their unit, empty where there is none; ``conditions``
-        by their names; ``tolerance`` with its reason; ``dagger``, whether the number holds at one place alone; ``studies``,
-        what each of the two has, its commands apart, which are :func:`commands`.
+        by their names; ``tolerance`` with its reason; ``dagger``, whether the number holds at one place alone; ``passes``, what
+        the paper study asks its classifiers for it; ``studies``, what each of the two has, its commands apart, which are
+        :func:`commands`.
     """
-    return [_entry(row, paper, counterparts) for row in found.to_dict("records")]
+    return [_entry(row, paper, counterparts, costs.get(row["id"], NOTHING)) for row in found.to_dict("records")]
 
 
-def _entry(row: Mapping[Any, Any], paper: Results, counterparts: Results) -> dict[str, Any]:
+def _entry(row: Mapping[Any, Any], paper: Results, counterparts: Results, cost: Told) -> dict[str, Any]:
     unit, tolerance = row["unit"], row["tolerance"]
     tolerated = "none" if math.isnan(tolerance) else f"± {worded(tolerance, POINTS.get(unit, unit))}"
     return {
@@ -62,7 +67,8 @@ def _entry(row: Mapping[Any, Any], paper: Results, counterparts: Results) -> dic
         "conditions": {name.replace("_", " "): row[name] for name in CONDITIONS if row[name]},
         "tolerance": f"{tolerated}: {row['tolerance_reason']}",
         "dagger": row["defense"] == "mask_smoothing" and row["metric"] in AT_ONE_PLACE,
-        "studies": [_of_study(row, results) for results in (paper, counterparts)],
+        "passes": cost.passes,
+        "studies": [_of_study(row, paper) | {"takes": cost.whole}, _of_study(row, counterparts)],
     }
 
 
@@ -73,7 +79,7 @@ def commands(config: Config) -> dict[str, str]:
     return {
         "study": config["study"],
         "regenerate": regenerate,
-        "cost": f"patchcert plan {path_of(config, 'ID')}{f' --configfile {file}' if file else ''}",
+        "plan": planning(config, "ID"),
         "verify": f"patchcert claims verify ID --config {file or DEFAULT_STUDY}",
     }
 

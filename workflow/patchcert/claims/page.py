@@ -126,7 +126,7 @@ def _cell(each: Entry, study: str) -> str:
     identity, published = escape(each["id"]), escape(each["published"]) + (f" {ONE_PLACE}" if each["dagger"] else "")
     difference = f" ({each['difference']})" if each["difference"] else ""
     measured = f"ours {each['measured']}{difference}" if each["measured"] else ""
-    told = measured or (f"{status}: {each['quoted']}" if each["quoted"] else status)
+    told = measured or ": ".join(filter(None, (status, each["quoted"] or each["passes"])))
     beside = f'<small class="muted">{escape(study)} {escape(each["counterpart"])}</small>' if each["counterpart"] else ""
     return (
         f'<td id="{identity}"><div class="{style}"><a href="#number={identity}">{published}</a> <span title="{status}">'

@@ -236,3 +236,8 @@ def regenerating(config: Config, identity: str) -> str:
     """The command that regenerates a number alone."""
     option = "" if config["study"] == "default" else f" --configfile config/{config['study']}.yaml"
     return f"snakemake {path_of(config, identity)}{option}"
+
+
+def planning(config: Config, identity: str) -> str:
+    """The command that counts what regenerating a number will still cost."""
+    return regenerating(config, identity).replace("snakemake", "patchcert plan", 1)
