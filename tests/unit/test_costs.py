@@ -65,18 +65,18 @@ def test_a_number_costs_all_that_it_waits_for_once(monkeypatch: pytest.MonkeyPat
         (
             (18, 155_000_000_000, 46_961_670, 72_485_010, 1_040_000_000, True, 2),
             Told(
-                "at most 47 million forward passes",
+                "≤ 47 M passes",
                 "18 jobs, 155.0 GB of downloads, at most 47 million forward passes (72.5 million with backward ones, "
                 "each as two), 1.0 GB of disk, and sizes that are unknown",
             ),
         ),
         (
             (1_234, 0, 999, 999, 0, False, 0),
-            Told("999 forward passes", "1,234 jobs, 0.0 GB of downloads, 999 forward passes, 0.0 GB of disk"),
+            Told("999 passes", "1,234 jobs, 0.0 GB of downloads, 999 forward passes, 0.0 GB of disk"),
         ),
         (
             (3, 0, 2_500_000_000_000, 2_500_000_000_000, 0, False, 0),
-            Told("2.5 trillion forward passes", "3 jobs, 0.0 GB of downloads, 2.5 trillion forward passes, 0.0 GB of disk"),
+            Told("2.5 T passes", "3 jobs, 0.0 GB of downloads, 2.5 trillion forward passes, 0.0 GB of disk"),
         ),
         ((3, 0, 0, 0, 0, False, 0), Told("timings alone", "3 jobs, 0.0 GB of downloads, timings alone, 0.0 GB of disk")),
     ],

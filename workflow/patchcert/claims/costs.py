@@ -24,6 +24,8 @@ from patchcert.study.config import configuration
 
 PUBLISHED, STUDY, COSTS = "config/published.csv", "config/paper.yaml", "reports/costs.csv"
 GIGABYTE = 10**9
+WORDS = {10**12: "trillion", 10**9: "billion", 10**6: "million"}
+LETTERS = {10**12: "T", 10**9: "G", 10**6: "M", 10**3: "k"}
 TIMINGS = "timings alone"
 """What numbers cost whose passes are not counted beforehand."""
 AMOUNTS = ("jobs", "downloaded", "forward", "work", "written")
@@ -33,7 +35,7 @@ the passes may be fewer; and how many sizes or passes are unknown, and in none o
 
 
 class Told(NamedTuple):
-    """What a number costs, in words: its forward passes alone, and all of it."""
+    """What a number costs, in words: its forward passes alone, in few, and all of it."""
 
     passes: str
     whole: str
@@ -94,16 +96,20 @@ def read_costs(path: str | Path) -> dict[str, Told]:
 
 def worded(row: Mapping[Any, Any]) -> Told:
     """The costs of one number in words, of a row of :func:`costs`."""
-    passes = f"{'at most ' if row['at_most'] else ''}{_rounded(row['forward'])} forward passes" if row["forward"] else TIMINGS
-    backward = f" ({_rounded(row['work'])} with backward ones, each as two)" if row["work"] > row["forward"] else ""
+    if row["forward"]:
+        passes = f"{'at most ' if row['at_most'] else ''}{_rounded(row['forward'], WORDS)} forward passes"
+        short = f"{'≤ ' if row['at_most'] else ''}{_rounded(row['forward'], LETTERS)} passes"
+    else:
+        passes = short = TIMINGS
+    backward = f" ({_rounded(row['work'], WORDS)} with backward ones, each as two)" if row["work"] > row["forward"] else ""
     parts = [f"{row['downloaded'] / GIGABYTE:,.1f} GB of downloads", passes + backward]
     parts += [f"{row['written'] / GIGABYTE:,.1f} GB of disk", *(["and sizes that are unknown"] if row["unknown"] else [])]
-    return Told(passes, f"{row['jobs']:,} jobs, {', '.join(parts)}")
+    return Told(short, f"{row['jobs']:,} jobs, {', '.join(parts)}")
 
 
-def _rounded(number: float) -> str:
-    """A number of passes with three digits."""
-    for size, name in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
+def _rounded(number: float, names: Mapping[int, str]) -> str:
+    """A number of passes, a large one with three digits."""
+    for size, name in names.items():
         if number >= size:
             return f"{number / size:.3g} {name}"
     return f"{number:,.0f}"
