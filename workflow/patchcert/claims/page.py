@@ -35,7 +35,7 @@ MEANINGS = {
     OUTSIDE: "measured, and too far away",
     ORDER_ONLY: "a time of other hardware, not judged",
     COUNTERPART: "measured on other images",
-    NOT_RUN: "its command and cost are in its details",
+    NOT_RUN: "with the passes that it takes from nothing; its commands and other costs are in its details",
     OF_OTHERS: "repeated by the paper from a source that it names",
     NOT_REPRODUCIBLE: "a defense, hardware or number of others",
 }
