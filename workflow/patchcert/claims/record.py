@@ -22,8 +22,8 @@ from patchcert.study.facts import CLAIMS, Config, Facts
 
 SCRIPTS = PACKAGE_FOLDER.parent / "scripts"
 LEDGER_FACTS = (
-    *("id", "paper", "table", "row", "column", "defense", "metric", "unit", "relation", "published", "tolerance"),
-    *("tolerance_reason", "quoted_from"),
+    *("id", "paper", "table", "row", "column", "defense", "metric", "unit", "relation", "published", "threshold"),
+    *("tolerance", "tolerance_reason", "quoted_from"),
 )
 ADAPTERS = {
     "bagcert": ("predict_regions.py", "certify_regions.py"),
