@@ -226,6 +226,7 @@ rule page:
 rule reported:
     input:
         f"{REPORTS}/README.md",
+        LEDGER,
         LEDGER_PAGE,
         expand([*rules.table.output], table=made(TABLES)),
         expand([*rules.figure.output], figure=made(FIGURES)),

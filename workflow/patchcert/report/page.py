@@ -60,7 +60,7 @@ def page(
             "* Near flips, certified but for a label decided by too small a margin, and counted as not certified: "
             f"{near_flips} over all runs of the grid.",
             "* Every published number in the tables of its paper, beside what was measured of it: [claims.html](claims.html), "
-            "one file to open in a browser.",
+            "one file to open in a browser; as a table: [claims.csv](claims.csv).",
             *(
                 f"* Further results, which `snakemake {name}` makes in {block['cost']}: [{spoken(name)}]({name}.md)."
                 for name, block in config["targets"].items()
