@@ -27,42 +27,44 @@ pathlib.Path.replace = replace_and_die
 '''
 
 
-@pytest.mark.parametrize(
-    ("target", "pattern", "rule", "resumed"),
-    [
-        (
-            f"build/ci/checkpoints/{RUN}/weights.safetensors",
-            r"\.scratch/train/train-\w+\.pt$",
-            "train",
-            "resumed after epoch 2",
-        ),
-        (
-            f"build/ci/results/predictions/{RUN}/patch-5x5/masks-3x3/predictions.npz",
-            r"\.scratch/predict/\w+/block-\d+\.npz$",
-            "predict",
-            "2 of 3 blocks were done before",
-        ),
-    ],
-)
-def test_a_killed_job_goes_on_and_ends_the_same(fresh, finished_once, tmp_path: Path, target, pattern, rule, resumed):
+KILLED = [
+    (
+        f"build/ci/checkpoints/{RUN}/weights.safetensors",
+        r"\.scratch/train/train-\w+\.pt$",
+        "train",
+        "resumed after epoch 2",
+    ),
+    (
+        f"build/ci/results/predictions/{RUN}/patch-5x5/masks-3x3/predictions.npz",
+        r"\.scratch/predict/\w+/block-\d+\.npz$",
+        "predict",
+        "2 of 3 blocks were done before",
+    ),
+]
+"""What is asked for, after which file the job of which rule is killed, and what it says when it goes on."""
+
+
+def test_killed_jobs_go_on_and_the_study_ends_the_same(fresh, finished_once, tmp_path: Path):
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     (hooks / "sitecustomize.py").write_text(KILLER)
-    killed = {
-        "PYTHONPATH": f"{hooks}:{fresh.folder / 'workflow'}",
-        "KILL_PATTERN": pattern,
-        "KILL_MARKER": str(tmp_path / "moved"),
-    }
-    fresh.environment = killed
-    # nothing but the target, since the jobs that do not need the killed one would go on
-    stopped = fresh.run(target, "--cores", "1", check=False)
-    assert stopped.returncode != 0
-    assert f"Error in rule {rule}" in stopped.stdout + stopped.stderr
-    assert list((fresh.folder / "build/ci/results/.scratch").glob(f"{rule}/*"))
+    for target, pattern, rule, resumed in KILLED:
+        fresh.environment = {
+            "PYTHONPATH": f"{hooks}:{fresh.folder / 'workflow'}",
+            "KILL_PATTERN": pattern,
+            "KILL_MARKER": str(tmp_path / rule),
+        }
+        # nothing but the target, since the jobs that do not need the killed one would go on
+        stopped = fresh.run(target, "--cores", "1", check=False)
+        assert stopped.returncode != 0
+        assert f"Error in rule {rule}" in stopped.stdout + stopped.stderr
+        assert list((fresh.folder / "build/ci/results/.scratch").glob(f"{rule}/*"))
 
-    fresh.environment = {}
-    again = fresh.run()
-    assert resumed in again.stdout + again.stderr
+        fresh.environment = {}
+        again = fresh.run(target)
+        assert resumed in again.stdout + again.stderr
+
+    fresh.run()
     assert fresh.outcome() == finished_once.outcome()
     assert fresh.plan() == {}
     assert not list((fresh.folder / "build/ci/results/.scratch").glob("*/*"))
