@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from patchcert.claims import costs as of_numbers
-from patchcert.claims.costs import COLUMNS, Told, costs, read_costs, worded
+from patchcert.claims.cost_words import Told, read_costs, worded
+from patchcert.claims.costs import COLUMNS, costs
 from patchcert.claims.targets import Target, target
 from patchcert.planning.costs import Cost
 from patchcert.planning.jobs import PlannedJob

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from patchcert.claims.costs import read_costs
+from patchcert.claims.cost_words import read_costs
 from patchcert.claims.entries import CERTIFICATE_FILES, MASKING_FILE, commands, entries, worded
 from patchcert.claims.measured import Results, survey
 from patchcert.claims.page import MARKS, page

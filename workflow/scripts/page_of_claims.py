@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchcert.claims.costs import read_costs
+from patchcert.claims.cost_words import read_costs
 from patchcert.claims.entries import commands, entries
 from patchcert.claims.measured import Results, ledger_of, survey
 from patchcert.claims.page import page

@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 
 from patchcert import InputError
-from patchcert.claims.costs import COSTS, read_costs
+from patchcert.claims.cost_words import COSTS, read_costs
 from patchcert.claims.measured import Results, row_of, survey
 from patchcert.claims.record import path_of, planning, regenerating, verify
 from patchcert.claims.status import STATUSES
 from patchcert.claims.targets import Target, target
-from patchcert.report.ledger import read_ledger
+from patchcert.report.ledger import PUBLISHED, read_ledger
 from patchcert.report.settings import is_counterpart
 from patchcert.study.config import configuration
 
-PUBLISHED, DEFAULT_STUDY = "config/published.csv", "config/study.yaml"
+DEFAULT_STUDY = "config/study.yaml"
 FILTERS = ("paper", "table", "defense", "status")
 SYMBOLS = {"=": "", ">": "above ", "<": "below ", "~": "about "}
 UNITS = {"per cent": "%", "milliseconds": "ms", "seconds": "s", "millions": "million", "points": "points", "fraction": ""}

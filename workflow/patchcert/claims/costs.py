@@ -8,37 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pandas as pd
 
 from patchcert import InputError
+from patchcert.claims.cost_words import COSTS
 from patchcert.claims.record import path_of
 from patchcert.claims.targets import Target, target
 from patchcert.datasets.sources import Source, read_sources
 from patchcert.planning.costs import Costs
 from patchcert.planning.jobs import PlannedJob, planned_jobs
 from patchcert.provenance import whole_file
-from patchcert.report.ledger import read_ledger
+from patchcert.report.ledger import PUBLISHED, read_ledger
 from patchcert.study.config import configuration
 
-PUBLISHED, STUDY, COSTS = "config/published.csv", "config/paper.yaml", "reports/costs.csv"
-GIGABYTE = 10**9
-WORDS = {10**12: "trillion", 10**9: "billion", 10**6: "million"}
-LETTERS = {10**12: "T", 10**9: "G", 10**6: "M", 10**3: "k"}
-TIMINGS = "timings alone"
-"""What numbers cost whose passes are not counted beforehand."""
+STUDY = "config/paper.yaml"
 AMOUNTS = ("jobs", "downloaded", "forward", "work", "written")
 COLUMNS = ("id", *AMOUNTS, "at_most", "unknown")
 """As :class:`patchcert.study.plan.Row` has them: jobs, bytes, forward passes, the same with backward ones, bytes, and whether
 the passes may be fewer; and how many sizes or passes are unknown, and in none of these."""
-
-
-class Told(NamedTuple):
-    """What a number costs, in words: its forward passes alone, in few, and all of it."""
-
-    passes: str
-    whole: str
 
 
 def costs(jobs: Sequence[PlannedJob], sources: Mapping[str, Sequence[Source]]) -> pd.DataFrame:
@@ -87,32 +75,6 @@ def planned_costs(root: Path = Path()) -> pd.DataFrame:
     if [job.rule for job in jobs].count("claim") < len(asked):
         raise InputError(f"costs: some numbers of {STUDY} are there already; count in a clone in which nothing has run")
     return costs(jobs, read_sources(root / "config/sources.csv")).set_index("id").loc[asked].reset_index()
-
-
-def read_costs(path: str | Path) -> dict[str, Told]:
-    """What :func:`planned_costs` counted, in words, by the ids of the numbers."""
-    return {str(row["id"]): worded(row) for row in pd.read_csv(path).to_dict("records")}
-
-
-def worded(row: Mapping[Any, Any]) -> Told:
-    """The costs of one number in words, of a row of :func:`costs`."""
-    if row["forward"]:
-        passes = f"{'at most ' if row['at_most'] else ''}{_rounded(row['forward'], WORDS)} forward passes"
-        short = f"{'≤ ' if row['at_most'] else ''}{_rounded(row['forward'], LETTERS)} passes"
-    else:
-        passes = short = TIMINGS
-    backward = f" ({_rounded(row['work'], WORDS)} with backward ones, each as two)" if row["work"] > row["forward"] else ""
-    parts = [f"{row['downloaded'] / GIGABYTE:,.1f} GB of downloads", passes + backward]
-    parts += [f"{row['written'] / GIGABYTE:,.1f} GB of disk", *(["and sizes that are unknown"] if row["unknown"] else [])]
-    return Told(short, f"{row['jobs']:,} jobs, {', '.join(parts)}")
-
-
-def _rounded(number: float, names: Mapping[int, str]) -> str:
-    """A number of passes, a large one with three digits."""
-    for size, name in names.items():
-        if number >= size:
-            return f"{number / size:.3g} {name}"
-    return f"{number:,.0f}"
 
 
 if __name__ == "__main__":

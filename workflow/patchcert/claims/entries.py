@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from patchcert.claims.command import DEFAULT_STUDY, SYMBOLS, UNITS
-from patchcert.claims.costs import Told
+from patchcert.claims.cost_words import Told
 from patchcert.claims.measured import Results
 from patchcert.claims.record import path_of, planning, regenerating
 from patchcert.claims.targets import CERTIFICATES, FILES, Target, target
@@ -42,7 +42,7 @@ def entries(found: pd.DataFrame, paper: Results, counterparts: Results, costs: M
         found: as :func:`patchcert.claims.measured.survey` gives it of these studies.
         paper: the results of the study with the published datasets.
         counterparts: those of a study with other images.
-        costs: of the numbers in the paper study, as :func:`patchcert.claims.costs.read_costs` gives them.
+        costs: of the numbers in the paper study, as :func:`patchcert.claims.cost_words.read_costs` gives them.
 
     Returns:
         ``id``, ``paper``, ``table``, ``row``, ``column``, ``model``, ``status``, ``reason``, ``quoted``; ``published``,

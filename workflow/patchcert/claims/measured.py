@@ -17,7 +17,7 @@ from patchcert.claims.record import path_of
 from patchcert.claims.status import COUNTERPART, NOT_REPRODUCIBLE, NOT_RUN, OF_OTHERS, status
 from patchcert.claims.targets import CERTIFICATES, FILES, QUOTED, REGION_TIMES, TIMES, TRAINING_TIMES, Target, target
 from patchcert.provenance import read_json
-from patchcert.report.ledger import COLUMNS
+from patchcert.report.ledger import COLUMNS, PUBLISHED
 from patchcert.report.settings import is_counterpart
 from patchcert.study.facts import GRID, METRICS, RUN_FACTS, Config, Facts
 
@@ -199,5 +199,5 @@ def row_of(ledger: pd.DataFrame, identity: str) -> dict[str, Any]:
     if found.empty:
         near = difflib.get_close_matches(identity, ledger["id"], n=3, cutoff=0.5)
         instead = f"did you mean {' or '.join(near)}?" if near else "`patchcert claims` lists them all"
-        raise InputError(f"config/published.csv: no number has the id {identity!r}; {instead}")
+        raise InputError(f"{PUBLISHED}: no number has the id {identity!r}; {instead}")
     return {str(key): value for key, value in found.iloc[0].items()}

@@ -17,6 +17,7 @@ from patchcert.claims.status import COUNTERPART, status
 from patchcert.claims.targets import CERTIFICATES, REGION_TIMES, TIMES, TRAINING_TIMES, Target, target
 from patchcert.models.names import split
 from patchcert.provenance import PACKAGE_FOLDER, code_digest, environment, file_sha256, read_json, settings_sha256
+from patchcert.report.ledger import PUBLISHED
 from patchcert.report.settings import is_counterpart
 from patchcert.study.facts import CLAIMS, Config, Facts
 
@@ -211,7 +212,7 @@ def _changes(stored: Mapping[str, Any], row: Mapping[str, Any], found: Target, c
     then = stored["provenance"]
     for name in LEDGER_FACTS:
         if stored[name] != _plain(row[name]):
-            yield f"  config/published.csv: {name} is {row[name]!r}, and was {stored[name]!r}"
+            yield f"  {PUBLISHED}: {name} is {row[name]!r}, and was {stored[name]!r}"
     if [each["facts"] for each in stored["certificates"]] != found.facts:
         yield "  configuration: other certificates give the number"
     now = {key: settings_sha256(part) for key, part in configuration_of(found, config).items()}

@@ -25,6 +25,7 @@ import pandas as pd
 from patchcert import InputError
 from patchcert.metrics import METRICS
 
+PUBLISHED = "config/published.csv"
 COLUMNS = (
     "id",
     "paper",

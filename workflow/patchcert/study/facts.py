@@ -24,8 +24,7 @@ TIMES, REGION_TIMES = f"times/{RUN}.json", f"region_times/{RUN}.json"
 TRAINING_TIMES = "training_times/{dataset}/{model}.json"
 CLAIMS = "claims/{claim}.json"
 """Files under the folder of results: what certificates amount to, how long answers, region scores and steps of
-training take, and the record of a
-published number that was regenerated alone."""
+training take, and the record of a published number that was regenerated alone."""
 
 GRID = "grid"
 """What the certificates of the grid of runs go by among the analyses."""
